@@ -1,0 +1,149 @@
+"""Typed settings of a run: frozen dataclasses, `load(name)` and `override`."""
+
+import dataclasses
+import importlib.util
+import json
+import pathlib
+import types
+import typing
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """Where examples come from and how they are brought to size."""
+
+    load_size: tuple[int, int] | None = None
+    """(height, width) to resize to before the random crop to `image_size`;
+    None resizes straight to `image_size`, without a crop."""
+    flip: bool = True
+    """Mirror half of the training examples left to right."""
+    prepared_dir: str = ""
+    """Folder for prepared data; empty: `oasis_tf` in the user's cache."""
+    on_problem: str = "refuse"
+    """What to do about files with a problem: "refuse" to train, or "skip"."""
+
+    # toy_scenes only.
+    num_train_scenes: int = 3000
+    num_validation_scenes: int = 64
+    scene_seed: int = 0
+    """Another seed draws other scenes."""
+
+    # folder only: names are relative to `--data_dir`. Empty names are looked
+    # for among the usual ones (train, images/train, train_img, ...).
+    train_images: str = ""
+    train_labels: str = ""
+    validation_images: str = ""
+    validation_labels: str = ""
+    image_suffix: str = ""
+    """What follows the common part of a pair's two names, without the file
+    ending: `_leftImg8bit` in `a_leftImg8bit.png`."""
+    label_suffix: str = ""
+    validation_share: float = 0.05
+    """Share of the training pairs held out where no validation folder is."""
+    num_classes: int = 0
+    """Classes without don't-care; 0: from the class names, else counted."""
+    class_names: str = ""
+    """File of class names; empty: `classes.txt`, where there is one."""
+    ignore_id: tuple[int, ...] = ()
+    """Ids in the label files that mean don't-care; empty: there are none."""
+    remap: str = ""
+    """Ids to replace on reading: `7:0,8:1`, or a file of such lines."""
+    palette: str = ""
+    """File of `id name r g b` lines for labels stored as RGB colours."""
+
+
+@dataclasses.dataclass(frozen=True)
+class GeneratorConfig:
+    """Size of the generator. The defaults are the paper's."""
+
+    channels: tuple[int, ...] = (1024, 1024, 1024, 512, 256, 128, 64)
+    """Channels of the first feature map, then of each block's output."""
+    noise_channels: int = 64
+    noise: str = "image"
+    """One noise vector per "image" or per "pixel", or "none"."""
+    spade_channels: int = 128
+    """Hidden channels inside SPADE."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DiscriminatorConfig:
+    """Size of the discriminator. The defaults are the paper's."""
+
+    channels: tuple[int, ...] = (128, 128, 256, 256, 512, 512)
+    """Output channels of the blocks on the way down."""
+    last_channels: int = 64
+    """Channels in front of the logits."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """How the two networks are updated."""
+
+    num_steps: int
+    global_batch_size: int = 32
+    """Images per step, over all replicas."""
+    seed: int = 0
+    """Seeds the weights, the order of the data, the noise and LabelMix."""
+    generator_lr: float = 1e-4
+    discriminator_lr: float = 4e-4
+    beta_1: float = 0.0
+    beta_2: float = 0.999
+    epsilon: float = 1e-8
+    lambda_labelmix: float = 10.0
+    """Weight of LabelMix; 0 turns it off."""
+    lambda_vgg: float = 0.0
+    """Weight of the VGG perceptual loss; needs `vgg_weights`."""
+    vgg_weights: str = ""
+    """File of VGG19 weights in Keras's `.h5` form."""
+    class_balancing: bool = True
+    """Weigh each class by its inverse frequency in the batch (Eq. 1)."""
+    class_weights_per_replica: bool = False
+    """Count classes in each replica's share alone, not in the whole batch."""
+    ema_decay: float = 0.9999
+    """Per step."""
+    ema_statistics_batches: int = 50
+    """Training batches from which the averaged generator's batch statistics
+    are estimated before it is used."""
+    precision: str = "float32"
+    """Or "mixed_bfloat16", "mixed_float16"."""
+    accumulation_steps: int = 1
+    """Parts that a batch is worked through in, to save memory."""
+    clip_norm: float = 0.0
+    """Largest norm of all gradients together; 0: no clipping."""
+    jit_compile: bool = False
+    """Compile the step with XLA."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LogConfig:
+    """What a run writes, and how often. May change when a run is resumed."""
+
+    log_every: int = 50
+    """Steps between two points of the loss curves."""
+    sample_every: int = 5_000
+    """Steps between two sample sheets."""
+    num_samples: int = 4
+    """Label maps on a sample sheet."""
+    checkpoint_every: int = 1_000
+    keep_checkpoints: int = 3
+    validate_every: int = 0
+    """Steps between two validation scores; 0: only at the end."""
+    validation_images: int = 500
+    """Validation images that the score is taken on, at most."""
+    best_score: str = ""
+    """Score by which `best/` is kept: "miou_real" or "miou_fake"; empty:
+    none is kept."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """One experiment."""
+
+    dataset: str
+    image_size: tuple[int, int]
+    """(height, width) of the images to train on, in pixels."""
+    train: TrainConfig
+    data: DataConfig = DataConfig()
+    generator: GeneratorConfig = GeneratorConfig()
+    discriminator: DiscriminatorConfig = DiscriminatorConfig()
+    log: LogConfig = LogConfig()
