@@ -147,3 +147,153 @@ class Config:
     generator: GeneratorConfig = GeneratorConfig()
     discriminator: DiscriminatorConfig = DiscriminatorConfig()
     log: LogConfig = LogConfig()
+
+
+def load(name):
+    """Returns the experiment `configs/<name>.py`.
+
+    Args:
+        name: of the experiment, such as "toy_scenes", or the path of a Python
+            file that defines `get_config()`.
+
+    Returns:
+        `Config`.
+
+    Raises:
+        ValueError: if there is no such experiment.
+    """
+    path = pathlib.Path(name)
+    if path.suffix != ".py":
+        path = _experiments_dir() / f"{name}.py"
+    if not path.is_file():
+        known = sorted(
+            p.stem
+            for p in _experiments_dir().glob("*.py")
+            if p.stem != "__init__"
+        )
+        raise ValueError(
+            f"There must be a configuration {path}. Received: {name!r}; "
+            f"there are: {', '.join(known)}."
+        )
+    spec = importlib.util.spec_from_file_location(f"config_{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.get_config()
+
+
+def _experiments_dir():
+    """Returns `configs/`: inside an installed package, beside it in a clone."""
+    package = pathlib.Path(__file__).parent
+    installed = package / "configs"
+    return installed if installed.is_dir() else package.parent / "configs"
+
+
+def override(config, settings):
+    """Returns `config` with some fields replaced.
+
+    Args:
+        config: a (nested) dataclass.
+        settings: texts such as "train.global_batch_size=8"; tuples are
+            written with commas, "image_size=64,96".
+
+    Returns:
+        A new dataclass of the same type.
+
+    Raises:
+        ValueError: if a field does not exist or a value has another type.
+    """
+    for setting in settings:
+        path, separator, text = setting.partition("=")
+        if not separator:
+            raise ValueError(
+                "`--set` must look like section.field=value. Received: "
+                f"{setting!r}."
+            )
+        config = _replace(config, path.strip().split("."), text.strip(), path)
+    return config
+
+
+def _replace(config, names, text, path):
+    types_ = typing.get_type_hints(type(config))
+    name, *rest = names
+    if name not in types_:
+        raise ValueError(
+            f"`--set={path}` must name one of {', '.join(sorted(types_))}. "
+            f"Received: {name!r}."
+        )
+    value = getattr(config, name)
+    if rest and dataclasses.is_dataclass(value):
+        new = _replace(value, rest, text, path)
+    elif rest or dataclasses.is_dataclass(value):
+        raise ValueError(
+            f"`--set={path}` must name a single field. Received: {path!r}."
+        )
+    else:
+        try:
+            new = _parse(text, types_[name])
+        except ValueError:
+            expected = getattr(types_[name], "__name__", str(types_[name]))
+            if typing.get_origin(types_[name]) is not None:
+                expected = str(types_[name])
+            raise ValueError(
+                f"`{path}` must be of type {expected}. Received: {text!r}."
+            ) from None
+    return dataclasses.replace(config, **{name: new})
+
+
+def _parse(text, type_):
+    """Returns `text` as a value of a field's type; ValueError if it is none."""
+    if type_ is bool:
+        values = {"true": True, "1": True, "false": False, "0": False}
+        if text.lower() not in values:
+            raise ValueError(text)
+        return values[text.lower()]
+    if type_ in (int, float):
+        return type_(text)
+    if type_ is str:
+        return text
+    arguments = typing.get_args(type_)
+    if isinstance(type_, types.UnionType):  # `X | None`
+        if text.lower() == "none":
+            return None
+        return _parse(text, next(a for a in arguments if a is not type(None)))
+    # What is left are tuples: (int, int) or (int, ...).
+    values = [_parse(t, arguments[0]) for t in text.strip("()").split(",") if t]
+    if arguments[-1] is not Ellipsis and len(values) != len(arguments):
+        raise ValueError(text)
+    return tuple(values)
+
+
+def to_json(config):
+    """Returns `config` as a JSON text."""
+    return json.dumps(dataclasses.asdict(config), indent=1)
+
+
+def differences(config, saved_json):
+    """Compares `config` with the JSON text of another one.
+
+    Args:
+        config: `Config`.
+        saved_json: what `to_json` returned for the other.
+
+    Returns:
+        {"section.field": (saved value, value in `config`)} of the fields that
+        differ, None standing for a field that one of them lacks.
+    """
+    saved = _flatten(json.loads(saved_json))
+    now = _flatten(json.loads(to_json(config)))
+    return {
+        name: (saved.get(name), now.get(name))
+        for name in sorted(saved.keys() | now.keys())
+        if saved.get(name) != now.get(name)
+    }
+
+
+def _flatten(tree, prefix=""):
+    flat = {}
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            flat |= _flatten(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat

@@ -1,0 +1,1 @@
+"""The networks: functions of tensors that know nothing of data or training."""

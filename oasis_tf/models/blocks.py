@@ -1,0 +1,202 @@
+"""Residual blocks of the two networks."""
+
+import keras
+import tensorflow as tf
+
+from oasis_tf.models.spade import SPADE
+from oasis_tf.models.spectral_norm import SpectralConv2D
+
+LEAKY_SLOPE = 0.2
+
+
+def leaky_relu(x):
+    """Returns max(x, 0.2 x)."""
+    return tf.nn.leaky_relu(x, LEAKY_SLOPE)
+
+
+def upsample(x):
+    """Doubles height and width by repeating each pixel.
+
+    Args:
+        x: `[B, h, w, C]`.
+
+    Returns:
+        `[B, 2h, 2w, C]`.
+    """
+    shape = tf.shape(x)
+    batch, height, width, channels = (
+        shape[0],
+        x.shape[1] or shape[1],
+        x.shape[2] or shape[2],
+        x.shape[3],
+    )
+    # Copies of whole rows, several times faster on a CPU than `tf.repeat`.
+    x = tf.concat([x, x], axis=3)
+    x = tf.reshape(x, [batch, height, 2 * width, channels])
+    x = tf.concat([x, x], axis=2)
+    return tf.reshape(x, [batch, 2 * height, 2 * width, channels])
+
+
+def downsample(x):
+    """Halves height and width by the mean of each 2 x 2 pixels.
+
+    Args:
+        x: `[B, 2h, 2w, C]`.
+
+    Returns:
+        `[B, h, w, C]`.
+    """
+    return tf.nn.avg_pool2d(x, ksize=2, strides=2, padding="VALID")
+
+
+@keras.saving.register_keras_serializable("oasis_tf")
+class SPADEResBlock(keras.layers.Layer):
+    """Residual block of the generator.
+
+        y = shortcut(x) + conv_1(act(spade_1(conv_0(act(spade_0(x))))))
+
+    The shortcut is `conv_s(spade_s(x))` where the number of channels changes,
+    x itself elsewhere.
+
+    Args:
+        filters: output channels C.
+        spade_channels: hidden channels of SPADE.
+
+    Call arguments:
+        x: `[B, H, W, C_in]`.
+        conditioning: `[B, H, W, Z + S]`.
+        training: see `SPADE` and `SpectralConv2D`.
+
+    Returns:
+        `[B, H, W, C]`.
+
+    Source: Park et al., SPADE (arXiv:1903.07291), Figure 4 and Appendix A.
+    """
+
+    def __init__(self, filters, spade_channels=128, **kwargs):
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.spade_channels = spade_channels
+
+    def build(self, x_shape, conditioning_shape):
+        middle_channels = min(x_shape[-1], self.filters)
+        self.spade_0 = self._spade("spade_0")
+        self.conv_0 = self._conv(middle_channels, "conv_0")
+        self.spade_1 = self._spade("spade_1")
+        self.conv_1 = self._conv(self.filters, "conv_1")
+        self.has_conv_s = x_shape[-1] != self.filters
+
+        middle_shape = (*x_shape[:-1], middle_channels)
+        self.spade_0.build(x_shape, conditioning_shape)
+        self.conv_0.build(x_shape)
+        self.spade_1.build(middle_shape, conditioning_shape)
+        self.conv_1.build(middle_shape)
+        if self.has_conv_s:
+            self.spade_s = self._spade("spade_s")
+            self.conv_s = SpectralConv2D(
+                self.filters,
+                kernel_size=1,
+                use_bias=False,
+                dtype=self.dtype_policy,
+                name="conv_s",
+            )
+            self.spade_s.build(x_shape, conditioning_shape)
+            self.conv_s.build(x_shape)
+
+    def _spade(self, name):
+        return SPADE(self.spade_channels, dtype=self.dtype_policy, name=name)
+
+    def _conv(self, filters, name):
+        return SpectralConv2D(filters, dtype=self.dtype_policy, name=name)
+
+    def call(self, x, conditioning, training=False):
+        y = self.spade_0(x, conditioning, training=training)
+        y = self.conv_0(leaky_relu(y), training=training)
+        y = self.spade_1(y, conditioning, training=training)
+        y = self.conv_1(leaky_relu(y), training=training)
+        if self.has_conv_s:
+            x = self.spade_s(x, conditioning, training=training)
+            x = self.conv_s(x, training=training)
+        return x + y
+
+    def get_config(self):
+        return super().get_config() | {
+            "filters": self.filters,
+            "spade_channels": self.spade_channels,
+        }
+
+
+@keras.saving.register_keras_serializable("oasis_tf")
+class DiscriminatorBlock(keras.layers.Layer):
+    """Residual block of the discriminator.
+
+        y = shortcut(x) + conv_1(act(conv_0(act(x))))
+
+    Halving ("down") averages both branches at their end; doubling ("up")
+    repeats the pixels of both before their first convolution. The shortcut is
+    a 1 x 1 convolution where the number of channels changes.
+
+    Args:
+        filters: output channels C.
+        sampling: "down" or "up".
+        first: whether x is an image: then no activation comes before `conv_0`.
+
+    Call arguments:
+        x: `[B, H, W, C_in]`.
+        training: see `SpectralConv2D`.
+
+    Returns:
+        `[B, H / 2, W / 2, C]` or `[B, 2 H, 2 W, C]`.
+
+    Raises:
+        ValueError: if `sampling` is something else.
+
+    Source: OASIS (arXiv:2012.04781), Appendix A.1, Table A.
+    """
+
+    def __init__(self, filters, sampling, first=False, **kwargs):
+        super().__init__(**kwargs)
+        if sampling not in ("down", "up"):
+            raise ValueError(
+                '`sampling` must be "down" or "up". Received: '
+                f"sampling={sampling!r}."
+            )
+        self.filters = filters
+        self.sampling = sampling
+        self.first = first
+
+    def build(self, x_shape):
+        self.conv_0 = self._conv(3, "conv_0")
+        self.conv_1 = self._conv(3, "conv_1")
+        self.has_conv_s = x_shape[-1] != self.filters
+        self.conv_0.build(x_shape)
+        self.conv_1.build((*x_shape[:-1], self.filters))
+        if self.has_conv_s:
+            self.conv_s = self._conv(1, "conv_s")
+            self.conv_s.build(x_shape)
+
+    def _conv(self, kernel_size, name):
+        return SpectralConv2D(
+            self.filters, kernel_size, dtype=self.dtype_policy, name=name
+        )
+
+    def call(self, x, training=False):
+        y = x if self.first else leaky_relu(x)
+        if self.sampling == "up":
+            y = upsample(y)
+        y = self.conv_0(y, training=training)
+        y = self.conv_1(leaky_relu(y), training=training)
+        # A 1 x 1 convolution commutes with repeating and averaging pixels:
+        # it is taken where the picture is small.
+        if self.sampling == "down":
+            x = downsample(x)
+        if self.has_conv_s:
+            x = self.conv_s(x, training=training)
+        return x + downsample(y) if self.sampling == "down" else upsample(x) + y
+
+    def get_config(self):
+        return super().get_config() | {
+            "filters": self.filters,
+            "sampling": self.sampling,
+            "first": self.first,
+        }

@@ -1,0 +1,75 @@
+"""3D noise: the generator's `[B, H, W, Z]` source of variation."""
+
+import tensorflow as tf
+
+# One algorithm for every device, so that a seed means the same noise anywhere.
+_ALGORITHM = "philox"
+
+
+def fold(seed, *numbers):
+    """Returns the seed that follows from a seed and a path of numbers.
+
+    Args:
+        seed: `[2]`, int32 or int64.
+        numbers: ints or integer scalars: a use, a step, a sample.
+
+    Returns:
+        `[2]`, of the seed's dtype.
+    """
+    for number in numbers:
+        seed = tf.random.experimental.stateless_fold_in(
+            seed, number, alg=_ALGORITHM
+        )
+    return seed
+
+
+def sample_z(seed, sample_numbers, noise_channels):
+    """Draws a latent vector for each sample.
+
+    Args:
+        seed: `[2]`, int32 or int64.
+        sample_numbers: `[B]`, int64. A sample's vector depends on the seed and
+            its own number alone, not on the batch it is in.
+        noise_channels: Z.
+
+    Returns:
+        z `[B, Z]`, float32, standard normal.
+    """
+    return _sample(seed, sample_numbers, [noise_channels])
+
+
+def sample_pixel_noise(seed, sample_numbers, size, noise_channels):
+    """Draws a latent vector for each pixel of each sample.
+
+    Args:
+        seed, sample_numbers, noise_channels: as in `sample_z`.
+        size: (height, width) in pixels.
+
+    Returns:
+        3D noise `[B, H, W, Z]`, float32, standard normal.
+    """
+    return _sample(seed, sample_numbers, [*size, noise_channels])
+
+
+def _sample(seed, sample_numbers, shape):
+    draws = [
+        tf.random.stateless_normal(shape, fold(seed, number), alg=_ALGORITHM)
+        for number in tf.unstack(sample_numbers)
+    ]
+    return tf.stack(draws)
+
+
+def global_noise(z, size):
+    """Repeats one latent vector over all pixels.
+
+    Args:
+        z: `[B, Z]`.
+        size: (height, width) in pixels.
+
+    Returns:
+        3D noise `[B, H, W, Z]`.
+
+    Source: OASIS (arXiv:2012.04781), Section 3.4.
+    """
+    height, width = size
+    return tf.tile(z[:, None, None, :], [1, height, width, 1])

@@ -1,0 +1,63 @@
+"""Spatially-adaptive normalization."""
+
+import keras
+
+from oasis_tf.models.batch_norm import BatchNorm
+from oasis_tf.models.spectral_norm import kernel_initializer
+
+
+@keras.saving.register_keras_serializable("oasis_tf")
+class SPADE(keras.layers.Layer):
+    """Normalization whose scale and shift are drawn from the conditioning.
+
+        y = norm(x) * (1 + gamma(conditioning)) + beta(conditioning)
+
+    Args:
+        hidden_channels: channels between the conditioning and gamma, beta.
+
+    Call arguments:
+        x: `[B, H, W, C]`.
+        conditioning: `[B, H, W, Z + S]`. Noise, then the semantic map.
+        training: whether `norm` uses the batch's statistics.
+
+    Returns:
+        `[B, H, W, C]`.
+
+    Source: Park et al., SPADE (arXiv:1903.07291), Eq. 1; with the noise in the
+        conditioning as in OASIS (arXiv:2012.04781), Section 3.4.
+    """
+
+    def __init__(self, hidden_channels=128, **kwargs):
+        super().__init__(**kwargs)
+        self.hidden_channels = hidden_channels
+
+    def build(self, x_shape, conditioning_shape):
+        self.norm = BatchNorm(dtype=self.dtype_policy, name="norm")
+        self.shared = self._conv(self.hidden_channels, "shared", "relu")
+        self.gamma = self._conv(x_shape[-1], "gamma")
+        self.beta = self._conv(x_shape[-1], "beta")
+
+        hidden_shape = (*conditioning_shape[:-1], self.hidden_channels)
+        self.norm.build(x_shape)
+        self.shared.build(conditioning_shape)
+        self.gamma.build(hidden_shape)
+        self.beta.build(hidden_shape)
+
+    def _conv(self, filters, name, activation=None):
+        return keras.layers.Conv2D(
+            filters,
+            3,
+            padding="same",
+            activation=activation,
+            kernel_initializer=kernel_initializer(),
+            dtype=self.dtype_policy,
+            name=name,
+        )
+
+    def call(self, x, conditioning, training=False):
+        hidden = self.shared(conditioning)
+        normalized = self.norm(x, training=training)
+        return normalized * (1 + self.gamma(hidden)) + self.beta(hidden)
+
+    def get_config(self):
+        return super().get_config() | {"hidden_channels": self.hidden_channels}

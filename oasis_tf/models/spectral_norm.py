@@ -1,0 +1,147 @@
+"""Convolution under spectral normalization."""
+
+import keras
+import tensorflow as tf
+
+# The authors' Glorot initialization has gain 0.02: a standard deviation of
+# 0.02 * sqrt(2 / (fan_in + fan_out)).
+GLOROT_GAIN = 0.02
+
+
+def kernel_initializer(seed=None):
+    """Returns the initializer of every kernel: Glorot normal, gain 0.02.
+
+    Args:
+        seed: int or `keras.random.SeedGenerator`.
+
+    Source: the authors' implementation; the paper does not state it.
+    """
+    return keras.initializers.VarianceScaling(
+        scale=GLOROT_GAIN**2,
+        mode="fan_avg",
+        distribution="untruncated_normal",
+        seed=seed,
+    )
+
+
+def power_iteration(matrix, u):
+    """Takes one step towards the first singular vectors of a matrix.
+
+        v = W u / |W u|,  u = W^T v / |W^T v|
+
+    Args:
+        matrix: `[K, C]`, float32. W: K kernel entries for each output channel.
+        u: `[C]`, float32. The right vector so far.
+
+    Returns:
+        `(u, v)` of shapes `[C]` and `[K]`, of length 1.
+
+    Source: Miyato et al., Spectral Normalization (arXiv:1802.05957),
+        Algorithm 1. (W is transposed there, and u and v change roles.)
+    """
+    v = _unit(tf.linalg.matvec(matrix, u))
+    u = _unit(tf.linalg.matvec(matrix, v, transpose_a=True))
+    return u, v
+
+
+def _unit(vector):
+    # The bound keeps a zero vector finite.
+    return vector / tf.maximum(tf.norm(vector), 1e-12)
+
+
+@keras.saving.register_keras_serializable("oasis_tf")
+class SpectralConv2D(keras.layers.Layer):
+    """Convolution whose kernel is divided by its largest singular value.
+
+        y = x * (W / sigma(W)) + b,    sigma(W) = v^T W u
+
+    A reparametrization: the stored kernel W is never overwritten, and the
+    gradient flows through sigma with u and v held constant. In training each
+    call takes one power iteration before use; otherwise the stored vectors are
+    used. All of it is float32 under every precision.
+
+    Args:
+        filters: output channels C.
+        kernel_size: int, height and width of the kernel.
+        use_bias: whether b is there.
+
+    Call arguments:
+        x: `[B, H, W, C_in]`.
+        training: whether to iterate u and v.
+
+    Returns:
+        `[B, H, W, C]`.
+
+    Source: Miyato et al., Spectral Normalization (arXiv:1802.05957), Eq. 8.
+    """
+
+    def __init__(self, filters, kernel_size=3, use_bias=True, **kwargs):
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.kernel_size = kernel_size
+        self.use_bias = use_bias
+
+    def build(self, x_shape):
+        size = self.kernel_size
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(size, size, x_shape[-1], self.filters),
+            initializer=kernel_initializer(),
+            autocast=False,
+        )
+        if self.use_bias:
+            self.bias = self.add_weight(
+                name="bias",
+                shape=(self.filters,),
+                initializer="zeros",
+            )
+        self.u = self._singular_vector("u", self.filters)
+        self.v = self._singular_vector("v", size * size * x_shape[-1])
+
+    def _singular_vector(self, name, length):
+        return self.add_weight(
+            name=name,
+            shape=(length,),
+            initializer=_random_unit_vector,
+            trainable=False,
+            autocast=False,
+            # The same on every replica, for it follows from the kernel alone.
+            aggregation="only_first_replica",
+        )
+
+    def normalized_kernel(self, training=False):
+        """Returns W / sigma(W).
+
+        Args:
+            training: whether to take a power iteration first.
+
+        Returns:
+            `[k, k, C_in, C]`, float32.
+        """
+        kernel = tf.convert_to_tensor(self.kernel)
+        matrix = tf.reshape(kernel, [-1, self.filters])  # [K, C]
+        u, v = tf.convert_to_tensor(self.u), tf.convert_to_tensor(self.v)
+        if training:
+            u, v = power_iteration(tf.stop_gradient(matrix), u)
+            self.u.assign(u)
+            self.v.assign(v)
+        sigma = tf.tensordot(v, tf.linalg.matvec(matrix, u), axes=1)
+        return kernel / sigma
+
+    def call(self, x, training=False):
+        kernel = tf.cast(self.normalized_kernel(training), x.dtype)
+        y = tf.nn.conv2d(x, kernel, strides=1, padding="SAME")
+        if self.use_bias:
+            y = tf.nn.bias_add(y, self.bias)
+        return y
+
+    def get_config(self):
+        return super().get_config() | {
+            "filters": self.filters,
+            "kernel_size": self.kernel_size,
+            "use_bias": self.use_bias,
+        }
+
+
+def _random_unit_vector(shape, dtype=None):
+    return _unit(keras.random.normal(shape, dtype=dtype))

@@ -1,0 +1,365 @@
+"""One training iteration: the generator's update, the discriminator's."""
+
+import dataclasses
+
+import keras
+import tensorflow as tf
+
+from oasis_tf.data.label_map import one_hot
+from oasis_tf.models import noise as noise_lib
+from oasis_tf.models.discriminator import build_discriminator
+from oasis_tf.models.generator import build_generator
+from oasis_tf.training import losses
+from oasis_tf.training.adam import Adam
+from oasis_tf.training.ema import update_average
+from oasis_tf.training.labelmix import labelmix_loss
+from oasis_tf.training.labelmix import mix
+from oasis_tf.training.labelmix import mix_mask
+from oasis_tf.training.labelmix import sample_class_bits
+
+# What a random draw is for: each use has a stream of its own.
+_GENERATOR_NOISE, _DISCRIMINATOR_NOISE, _LABELMIX = range(3)
+
+
+@dataclasses.dataclass
+class TrainState:
+    """What a step changes, hence what a checkpoint holds."""
+
+    step: tf.Variable
+    """Finished updates, int64."""
+    generator: keras.Model
+    discriminator: keras.Model
+    ema_generator: keras.Model
+    generator_optimizer: keras.optimizers.Optimizer
+    discriminator_optimizer: keras.optimizers.Optimizer
+
+
+@dataclasses.dataclass
+class Draws:
+    """The random draws of one step.
+
+    `generator_noise` and `discriminator_noise` are `[B, H, W, Z]`, float32;
+    `class_bits`, LabelMix's, is `[S]`, int32.
+    """
+
+    generator_noise: tf.Tensor
+    discriminator_noise: tf.Tensor
+    class_bits: tf.Tensor
+
+
+def create_state(config, semantic_channels):
+    """Makes networks and optimizers with their variables.
+
+    To be called in the scope of the strategy.
+
+    Args:
+        config: `Config`.
+        semantic_channels: S.
+
+    Returns:
+        `TrainState`. The average starts as a copy of the generator.
+    """
+    train = config.train
+    keras.utils.set_random_seed(train.seed)
+    generator = build_generator(
+        config.generator, semantic_channels, train.precision
+    )
+    discriminator = build_discriminator(
+        config.discriminator, semantic_channels, train.precision
+    )
+    ema_generator = build_generator(config.generator, semantic_channels)
+    ema_generator.trainable = False
+    ema_generator.set_weights(generator.get_weights())
+    state = TrainState(
+        step=tf.Variable(0, dtype=tf.int64, trainable=False, name="step"),
+        generator=generator,
+        discriminator=discriminator,
+        ema_generator=ema_generator,
+        generator_optimizer=_optimizer(train, train.generator_lr),
+        discriminator_optimizer=_optimizer(train, train.discriminator_lr),
+    )
+    state.generator_optimizer.build(generator.trainable_variables)
+    state.discriminator_optimizer.build(discriminator.trainable_variables)
+    return state
+
+
+def _optimizer(train, learning_rate):
+    optimizer = Adam(
+        learning_rate, train.beta_1, train.beta_2, train.epsilon
+    )
+    if train.precision == "mixed_float16":
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    return optimizer
+
+
+def draw(config, step, sample_numbers, size, semantic_channels):
+    """Makes a step's random draws.
+
+    They follow from the configured seed, the step and the samples' numbers,
+    however the batch is spread over replicas.
+
+    Args:
+        config: `Config`.
+        step: int64 scalar.
+        sample_numbers: `[B]`, int64. This replica's.
+        size: (height, width) in pixels.
+        semantic_channels: S.
+
+    Returns:
+        `Draws`.
+    """
+    seed = tf.constant([config.train.seed, 0], tf.int32)
+
+    def noise(use):
+        return draw_noise(
+            config.generator, noise_lib.fold(seed, use), sample_numbers, size
+        )
+
+    return Draws(
+        noise(_GENERATOR_NOISE),
+        noise(_DISCRIMINATOR_NOISE),
+        sample_class_bits(
+            noise_lib.fold(seed, _LABELMIX, step), semantic_channels
+        ),
+    )
+
+
+def draw_noise(config, seed, sample_numbers, size):
+    """Draws the 3D noise that a generator is trained with.
+
+    Args:
+        config: `GeneratorConfig`.
+        seed: `[2]`, int32.
+        sample_numbers: `[B]`, int64.
+        size: (height, width) in pixels.
+
+    Returns:
+        `[B, H, W, Z]`, float32; Z is 0 for `config.noise` "none".
+    """
+    if config.noise == "pixel":
+        return noise_lib.sample_pixel_noise(
+            seed, sample_numbers, size, config.noise_channels
+        )
+    channels = 0 if config.noise == "none" else config.noise_channels
+    z = noise_lib.sample_z(seed, sample_numbers, channels)
+    return noise_lib.global_noise(z, size)
+
+
+def train_step(state, batch, draws, train, has_dont_care, perceptual_loss=None):
+    """Updates the generator, then the discriminator, on this replica's images.
+
+    Args:
+        state: `TrainState`.
+        batch: {"image": `[B, H, W, 3]` uint8 or, in [-1, 1], float32;
+            "label_map": `[B, H, W]` int32}.
+        draws: `Draws`.
+        train: `TrainConfig`.
+        has_dont_care: whether label 0 means don't-care.
+        perceptual_loss: function of (fake, real), for `lambda_vgg`.
+
+    Returns:
+        {name: scalar}, float32: this replica's part of each loss.
+
+    Source: OASIS (arXiv:2012.04781), Eq. 1 to 4; one update of each network
+        per iteration, the generator's first, with a new fake for the
+        discriminator, is the authors'.
+    """
+    real = batch["image"]
+    if real.dtype == tf.uint8:
+        real = tf.cast(real, tf.float32) / 127.5 - 1
+    label_map = batch["label_map"]
+    semantic_channels = state.generator.semantic_channels
+    class_weights = _class_weights(
+        label_map, semantic_channels, train, has_dont_care
+    )
+
+    def generate(part):
+        return state.generator(
+            part["noise"],
+            one_hot(part["label_map"], semantic_channels),
+            training=True,
+        )
+
+    def generator_loss(part):
+        fake = generate(part)
+        logits = state.discriminator(fake, training=True)
+        adversarial = losses.real_loss(
+            logits, part["label_map"], class_weights
+        )
+        parts = {"generator/adversarial": adversarial}
+        if train.lambda_vgg > 0:
+            parts["generator/vgg"] = train.lambda_vgg * perceptual_loss(
+                fake, part["real"]
+            )
+        return parts
+
+    def discriminator_loss(part):
+        fake = tf.stop_gradient(generate(part))
+        fake_logits = state.discriminator(fake, training=True)
+        real_logits = state.discriminator(part["real"], training=True)
+        parts = {
+            "discriminator/fake": losses.fake_loss(fake_logits),
+            "discriminator/real": losses.real_loss(
+                real_logits, part["label_map"], class_weights
+            ),
+        }
+        if train.lambda_labelmix > 0:
+            mask = mix_mask(part["label_map"], draws.class_bits)
+            mixed = mix(part["real"], fake, mask)
+            mixed_logits = state.discriminator(mixed, training=True)
+            loss = labelmix_loss(mixed_logits, real_logits, fake_logits, mask)
+            parts["discriminator/labelmix"] = train.lambda_labelmix * loss
+        return parts
+
+    metrics = {}
+    for name, loss_fn, noise in (
+        ("generator", generator_loss, draws.generator_noise),
+        ("discriminator", discriminator_loss, draws.discriminator_noise),
+    ):
+        metrics |= minimize(
+            loss_fn,
+            {"real": real, "label_map": label_map, "noise": noise},
+            getattr(state, name).trainable_variables,
+            getattr(state, f"{name}_optimizer"),
+            num_parts=train.accumulation_steps,
+            clip_norm=train.clip_norm,
+        )
+    return metrics
+
+
+def _class_weights(label_map, semantic_channels, train, has_dont_care):
+    if not train.class_balancing:
+        return losses.uniform_class_weights(semantic_channels, has_dont_care)
+    counts = losses.count_classes(label_map, semantic_channels)
+    context = tf.distribute.get_replica_context()
+    if context.num_replicas_in_sync > 1 and not train.class_weights_per_replica:
+        counts = context.all_reduce(tf.distribute.ReduceOp.SUM, counts)
+    return losses.balanced_class_weights(counts, has_dont_care)
+
+
+def minimize(loss_fn, batch, variables, optimizer, num_parts=1, clip_norm=0.0):
+    """Takes one optimizer step on this replica's share of the loss.
+
+    Args:
+        loss_fn: function of a part of `batch`, returning {name: scalar}, whose
+            sum is minimized.
+        batch: {name: `[B, ...]`}.
+        variables: to update.
+        optimizer: built for `variables`.
+        num_parts: the batch is worked through in so many equal parts, one
+            after the other, whose gradients are averaged.
+        clip_norm: largest norm of all gradients together; 0: no clipping.
+
+    Returns:
+        {name: scalar}: the mean of the parts' losses.
+
+    Raises:
+        ValueError: if B is not a multiple of `num_parts`.
+    """
+    num_replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    gradients = None
+    metrics = {}
+    for part in _split(batch, num_parts):
+        # One part's activations are gone before the next one's are made.
+        with tf.control_dependencies(gradients or []):
+            with tf.GradientTape() as tape:
+                losses_ = loss_fn(part)
+                loss = tf.add_n(list(losses_.values()))
+                # Optimizers sum gradients over replicas; dividing makes it
+                # the mean, over the replicas and the parts.
+                scaled = optimizer.scale_loss(loss / num_replicas / num_parts)
+            new = tape.gradient(scaled, variables)
+        gradients = (
+            [a + b for a, b in zip(gradients, new, strict=True)]
+            if gradients
+            else new
+        )
+        for name, value in losses_.items():
+            metrics[name] = metrics.get(name, 0.0) + value / num_parts
+    if clip_norm > 0:
+        gradients = _clip(gradients, clip_norm, optimizer)
+    optimizer.apply(gradients, variables)
+    return metrics
+
+
+def _split(batch, num_parts):
+    size = next(iter(batch.values())).shape[0]
+    if num_parts > 1 and size % num_parts:
+        raise ValueError(
+            "`accumulation_steps` must divide the images per replica. "
+            f"Received: accumulation_steps={num_parts}, {size} images."
+        )
+    if num_parts == 1:
+        return [batch]
+    split = {name: tf.split(x, num_parts) for name, x in batch.items()}
+    return [
+        {name: pieces[i] for name, pieces in split.items()}
+        for i in range(num_parts)
+    ]
+
+
+def _clip(gradients, clip_norm, optimizer):
+    """Clips the gradients' norm over all replicas, before they are summed."""
+    context = tf.distribute.get_replica_context()
+    if context.num_replicas_in_sync > 1:
+        # Every replica then holds the same mean, of which the optimizer's
+        # sum over replicas takes equal shares.
+        gradients = context.all_reduce(
+            tf.distribute.ReduceOp.SUM, list(gradients)
+        )
+    scale = optimizer.scale_loss(tf.constant(1.0))
+    gradients, _ = tf.clip_by_global_norm(gradients, clip_norm * scale)
+    return [g / context.num_replicas_in_sync for g in gradients]
+
+
+def compile_step(state, config, info, strategy, perceptual_loss=None):
+    """Makes the function that runs one step on all replicas.
+
+    Args:
+        state: `TrainState`, made in the scope of `strategy`.
+        config: `Config`.
+        info: `DatasetInfo`.
+        strategy: `tf.distribute.Strategy`.
+        perceptual_loss: see `train_step`.
+
+    Returns:
+        Function of a distributed batch of "image", "label_map" and
+        "sample_number", returning {name: scalar}: the losses' means over the
+        replicas.
+
+    Raises:
+        ValueError: if XLA is asked for on several replicas.
+    """
+    train = config.train
+    if train.jit_compile and strategy.num_replicas_in_sync > 1:
+        raise ValueError(
+            "`train.jit_compile` works on one device only. Received: "
+            f"{strategy.num_replicas_in_sync} devices."
+        )
+
+    def replica_step(batch):
+        draws = draw(
+            config,
+            state.step,
+            batch["sample_number"],
+            config.image_size,
+            info.semantic_channels,
+        )
+        return train_step(
+            state, batch, draws, train, info.has_dont_care, perceptual_loss
+        )
+
+    @tf.function(jit_compile=train.jit_compile)
+    def step(batch):
+        replicated = strategy.run(replica_step, (batch,))
+        metrics = {
+            name: strategy.reduce(tf.distribute.ReduceOp.MEAN, value, axis=None)
+            for name, value in replicated.items()
+        }
+        update_average(
+            state.ema_generator, state.generator, train.ema_decay, strategy
+        )
+        state.step.assign_add(1)
+        return metrics
+
+    return step
