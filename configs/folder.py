@@ -3,8 +3,8 @@
     python -m oasis_tf.train --dataset=folder --data_dir=D --workdir=W \
         --set=data.ignore_id=255
 
-Small networks at 64 x 96 pixels that learn on a CPU in an hour; for 256 x 256
-on a GPU start from the sizes in `coco_stuff.py`.
+Small networks at 64 x 96 pixels that learn on a CPU in an hour or two. For
+256 x 256 pixels on a GPU take the paper's sizes, as `coco_stuff.py` does.
 """
 
 from oasis_tf.config import Config
@@ -17,25 +17,29 @@ from oasis_tf.config import TrainConfig
 def get_config():
     return Config(
         dataset="folder",
+        # Multiples of 16 for six generator channels, of 32 for five
+        # discriminator channels.
         image_size=(64, 96),
-        # Five blocks: sizes in multiples of 16 (generator) and 32.
         generator=GeneratorConfig(
-            channels=(256, 256, 128, 128, 64, 32),
-            spade_channels=64,
+            channels=(128, 128, 128, 64, 64, 32),
+            noise_channels=16,
+            spade_channels=32,
         ),
         discriminator=DiscriminatorConfig(
-            channels=(64, 64, 128, 128, 256),
-            last_channels=64,
+            channels=(32, 64, 64, 128, 128),
+            last_channels=32,
         ),
         train=TrainConfig(
-            num_steps=20_000,
+            num_steps=10_000,
             global_batch_size=8,
+            generator_lr=4e-4,
             ema_decay=0.999,
             ema_statistics_batches=20,
         ),
         log=LogConfig(
             log_every=20,
             sample_every=500,
-            checkpoint_every=500,
+            checkpoint_every=250,
+            validate_every=500,
         ),
     )

@@ -45,7 +45,8 @@ class DataConfig:
     class_names: str = ""
     """File of class names; empty: `classes.txt`, where there is one."""
     ignore_id: tuple[int, ...] = ()
-    """Ids in the label files that mean don't-care; empty: there are none."""
+    """Ids in the label files that mean don't-care; empty: there are none (-1
+    confirms that, where an id or name looks as if it meant don't-care)."""
     remap: str = ""
     """Ids to replace on reading: `7:0,8:1`, or a file of such lines."""
     palette: str = ""

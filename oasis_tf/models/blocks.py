@@ -80,11 +80,11 @@ class SPADEResBlock(keras.layers.Layer):
 
     def build(self, x_shape, conditioning_shape):
         middle_channels = min(x_shape[-1], self.filters)
+        self.has_conv_s = x_shape[-1] != self.filters
         self.spade_0 = self._spade("spade_0")
         self.conv_0 = self._conv(middle_channels, "conv_0")
         self.spade_1 = self._spade("spade_1")
         self.conv_1 = self._conv(self.filters, "conv_1")
-        self.has_conv_s = x_shape[-1] != self.filters
 
         middle_shape = (*x_shape[:-1], middle_channels)
         self.spade_0.build(x_shape, conditioning_shape)
@@ -102,6 +102,19 @@ class SPADEResBlock(keras.layers.Layer):
             )
             self.spade_s.build(x_shape, conditioning_shape)
             self.conv_s.build(x_shape)
+
+    @property
+    def batch_norms(self):
+        """The layers that hold batch statistics."""
+        spades = [self.spade_0, self.spade_1]
+        spades += [self.spade_s] if self.has_conv_s else []
+        return [spade.norm for spade in spades]
+
+    @property
+    def spectral_convs(self):
+        """The layers under spectral normalization."""
+        convs = [self.conv_0, self.conv_1]
+        return convs + [self.conv_s] if self.has_conv_s else convs
 
     def _spade(self, name):
         return SPADE(self.spade_channels, dtype=self.dtype_policy, name=name)

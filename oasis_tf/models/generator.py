@@ -84,6 +84,23 @@ class Generator(keras.Model):
         """Height and width must be multiples of this."""
         return 2 ** (len(self.blocks) - 1)
 
+    @property
+    def statistics(self):
+        """The variables that a forward pass in training changes."""
+        batch = [
+            variable
+            for block in self.blocks
+            for norm in block.batch_norms
+            for variable in (norm.moving_mean, norm.moving_variance)
+        ]
+        spectral = [
+            variable
+            for block in self.blocks
+            for conv in block.spectral_convs
+            for variable in (conv.u, conv.v)
+        ]
+        return batch + spectral
+
     def build(self, noise_shape=None, semantic_map_shape=None):
         size = self.size_multiple
         conditioning = self.noise_channels + self.semantic_channels

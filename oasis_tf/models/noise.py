@@ -1,5 +1,6 @@
 """3D noise: the generator's `[B, H, W, Z]` source of variation."""
 
+import numpy as np
 import tensorflow as tf
 
 # One algorithm for every device, so that a seed means the same noise anywhere.
@@ -52,11 +53,30 @@ def sample_pixel_noise(seed, sample_numbers, size, noise_channels):
 
 
 def _sample(seed, sample_numbers, shape):
-    draws = [
-        tf.random.stateless_normal(shape, fold(seed, number), alg=_ALGORITHM)
-        for number in tf.unstack(sample_numbers)
-    ]
-    return tf.stack(draws)
+    return tf.map_fn(
+        lambda number: _standard_normal(shape, fold(seed, number)),
+        sample_numbers,
+        fn_output_signature=tf.TensorSpec(shape, tf.float32),
+    )
+
+
+def _standard_normal(shape, seed):
+    """Draws float32 numbers by Box and Muller's transform of random bits.
+
+    The bits are the same on every device and under XLA, which TensorFlow's
+    own normal numbers are not.
+    """
+    bits = tf.random.stateless_uniform(
+        [2, *shape],
+        seed,
+        minval=None,
+        maxval=None,
+        dtype=tf.int32,
+        alg=_ALGORITHM,
+    )
+    bits = tf.bitwise.bitwise_and(bits, 2**23 - 1)
+    radius, angle = tf.unstack((tf.cast(bits, tf.float32) + 0.5) / 2**23)
+    return tf.sqrt(-2 * tf.math.log(radius)) * tf.cos(2 * np.pi * angle)
 
 
 def global_noise(z, size):

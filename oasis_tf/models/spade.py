@@ -1,6 +1,7 @@
 """Spatially-adaptive normalization."""
 
 import keras
+import tensorflow as tf
 
 from oasis_tf.models.batch_norm import BatchNorm
 from oasis_tf.models.spectral_norm import kernel_initializer
@@ -57,7 +58,18 @@ class SPADE(keras.layers.Layer):
     def call(self, x, conditioning, training=False):
         hidden = self.shared(conditioning)
         normalized = self.norm(x, training=training)
-        return normalized * (1 + self.gamma(hidden)) + self.beta(hidden)
+        gamma, beta = self._modulation(hidden)
+        return normalized * (1 + gamma) + beta
+
+    def _modulation(self, hidden):
+        """Returns `gamma(hidden)` and `beta(hidden)` by one convolution.
+
+        Both read the same pixels: together they take less time than apart.
+        """
+        kernel = tf.concat([self.gamma.kernel, self.beta.kernel], axis=-1)
+        bias = tf.concat([self.gamma.bias, self.beta.bias], axis=-1)
+        both = tf.nn.conv2d(hidden, kernel, strides=1, padding="SAME")
+        return tf.split(tf.nn.bias_add(both, bias), 2, axis=-1)
 
     def get_config(self):
         return super().get_config() | {"hidden_channels": self.hidden_channels}

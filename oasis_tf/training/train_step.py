@@ -164,9 +164,7 @@ def train_step(state, batch, draws, train, has_dont_care, perceptual_loss=None):
         per iteration, the generator's first, with a new fake for the
         discriminator, is the authors'.
     """
-    real = batch["image"]
-    if real.dtype == tf.uint8:
-        real = tf.cast(real, tf.float32) / 127.5 - 1
+    real = to_float(batch["image"])
     label_map = batch["label_map"]
     semantic_channels = state.generator.semantic_channels
     class_weights = _class_weights(
@@ -225,6 +223,20 @@ def train_step(state, batch, draws, train, has_dont_care, perceptual_loss=None):
             clip_norm=train.clip_norm,
         )
     return metrics
+
+
+def to_float(image):
+    """Returns images as the networks take them.
+
+    Args:
+        image: `[B, H, W, 3]`, uint8; or float32, as it is to be.
+
+    Returns:
+        `[B, H, W, 3]`, float32, in [-1, 1].
+    """
+    if image.dtype == tf.uint8:
+        return tf.cast(image, tf.float32) / 127.5 - 1
+    return image
 
 
 def _class_weights(label_map, semantic_channels, train, has_dont_care):
@@ -349,7 +361,7 @@ def compile_step(state, config, info, strategy, perceptual_loss=None):
             state, batch, draws, train, info.has_dont_care, perceptual_loss
         )
 
-    @tf.function(jit_compile=train.jit_compile)
+    @tf.function(jit_compile=train.jit_compile, autograph=False)
     def step(batch):
         replicated = strategy.run(replica_step, (batch,))
         metrics = {

@@ -1,0 +1,1 @@
+"""How good a generator or a segmenter is."""

@@ -1,0 +1,84 @@
+"""Mean intersection over union of a segmentation."""
+
+import numpy as np
+import tensorflow as tf
+
+
+def segment(logits, has_dont_care):
+    """Returns the likeliest label of each pixel, "fake" left aside.
+
+    Args:
+        logits: `[B, H, W, S + 1]`. The discriminator's; channel 0 is "fake".
+        has_dont_care: whether label 0 is don't-care, which is never chosen.
+
+    Returns:
+        Label map `[B, H, W]`, int32.
+
+    Source: OASIS (arXiv:2012.04781), Appendix A.4: the discriminator as a
+        segmentation network.
+    """
+    first = 1 if has_dont_care else 0
+    labels = tf.argmax(
+        logits[..., 1 + first :], axis=-1, output_type=tf.int32
+    )
+    return labels + first
+
+
+def confusion_matrix(true_map, predicted_map, semantic_channels):
+    """Counts pixels by true and predicted label.
+
+    Args:
+        true_map, predicted_map: integer arrays of one shape; labels, 0..S-1.
+        semantic_channels: S.
+
+    Returns:
+        `[S, S]`, int64: rows by the truth, columns by the prediction.
+    """
+    true_map = np.asarray(true_map, np.int64).ravel()
+    predicted_map = np.asarray(predicted_map, np.int64).ravel()
+    counts = np.bincount(
+        true_map * semantic_channels + predicted_map,
+        minlength=semantic_channels**2,
+    )
+    return counts.reshape(semantic_channels, semantic_channels)
+
+
+def class_iou(confusion, has_dont_care):
+    """Returns the intersection over union of each class.
+
+        IoU_s = TP_s / (TP_s + FP_s + FN_s)
+
+    Args:
+        confusion: `[S, S]`. See `confusion_matrix`.
+        has_dont_care: whether label 0 is don't-care; such pixels do not count.
+
+    Returns:
+        `[S]`, float64; NaN for don't-care and for classes that are neither
+        there nor predicted.
+    """
+    confusion = np.array(confusion, np.float64)
+    if has_dont_care:
+        confusion[0] = 0
+    hits = np.diag(confusion)
+    union = confusion.sum(axis=0) + confusion.sum(axis=1) - hits
+    iou = np.full(len(hits), np.nan)
+    np.divide(hits, union, out=iou, where=union > 0)
+    if has_dont_care:
+        iou[0] = np.nan
+    return iou
+
+
+def mean_iou(confusion, has_dont_care):
+    """Returns the mean IoU of the classes that occur in the truth.
+
+    Args:
+        confusion, has_dont_care: as for `class_iou`.
+
+    Returns:
+        float, 0..1; NaN if no class occurs.
+    """
+    iou = class_iou(confusion, has_dont_care)
+    present = np.asarray(confusion).sum(axis=1) > 0
+    if has_dont_care:
+        present[0] = False
+    return float(iou[present].mean()) if present.any() else float("nan")

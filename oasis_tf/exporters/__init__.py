@@ -1,0 +1,1 @@
+"""Trained generators in the forms that other programs run."""

@@ -1,0 +1,60 @@
+"""Trains OASIS: python -m oasis_tf.train --dataset=D --workdir=W."""
+
+import sys
+
+from absl import app
+from absl import flags
+from absl import logging
+
+from oasis_tf import config as config_lib
+
+_DATASET = flags.DEFINE_string(
+    "dataset",
+    "toy_scenes",
+    "Experiment in configs/, named after its data set, or a file like those.",
+)
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "Folder of the data set's own files."
+)
+_WORKDIR = flags.DEFINE_string(
+    "workdir",
+    None,
+    "Folder of checkpoints, samples, summaries and exports. The same command "
+    "again goes on from the last checkpoint. Default: runs/<dataset>.",
+)
+_SET = flags.DEFINE_multi_string(
+    "set", [], "section.field=value; any setting of oasis_tf/config.py."
+)
+
+
+def main(argv):
+    if len(argv) > 1:
+        raise app.UsageError(f"Unknown arguments: {argv[1:]}.")
+    logging.set_verbosity(logging.INFO)
+    # Imported late, so that --help and mistyped flags answer at once.
+    from oasis_tf.training import checkpoint
+    from oasis_tf.training import loop
+
+    try:
+        config = config_lib.override(
+            config_lib.load(_DATASET.value), _SET.value
+        )
+        print(config_lib.to_json(config))
+        workdir = _WORKDIR.value or f"runs/{config.dataset}"
+        dataset = loop.load_dataset(config, _DATA_DIR.value)
+        run = loop.Run(config, dataset, workdir)
+    except ValueError as error:
+        sys.exit(f"oasis_tf.train: {error}")
+    try:
+        is_complete = run.train()
+    except (checkpoint.NonFiniteError, checkpoint.CheckpointError) as error:
+        sys.exit(f"oasis_tf.train: {error}")
+    if not is_complete:
+        print(f"Stopped after a checkpoint; go on with the same command.")
+        return
+    print(f"Samples: {workdir}/samples, losses: {workdir}/losses.png")
+    print(f"Export: {run.export()}")
+
+
+if __name__ == "__main__":
+    app.run(main)

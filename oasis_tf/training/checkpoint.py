@@ -1,0 +1,102 @@
+"""Checkpoints: from which a run goes on."""
+
+import pathlib
+import re
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+
+class CheckpointError(RuntimeError):
+    """No checkpoint of a run can be read."""
+
+
+class NonFiniteError(RuntimeError):
+    """A loss or a weight is not a finite number any more."""
+
+
+class Checkpoints:
+    """The checkpoints `step-<n>` in a folder.
+
+    Args:
+        state: `TrainState`.
+        directory: of the checkpoints; made when the first is written.
+        keep: how many of the newest are kept.
+    """
+
+    def __init__(self, state, directory, keep):
+        self._state = state
+        self._directory = pathlib.Path(directory)
+        self._checkpoint = tf.train.Checkpoint(**vars(state))
+        self._manager = tf.train.CheckpointManager(
+            self._checkpoint,
+            str(directory),
+            max_to_keep=keep,
+            checkpoint_name="step",
+        )
+
+    def save(self):
+        """Writes a checkpoint of the state, unless it has a broken weight.
+
+        Returns:
+            The checkpoint's path, without the endings of its files.
+
+        Raises:
+            NonFiniteError: if a variable is not finite; nothing is written.
+        """
+        check_finite(self._state)
+        return self._manager.save(checkpoint_number=int(self._state.step.numpy()))
+
+    def restore(self):
+        """Reads the newest checkpoint, or the newest that can be read.
+
+        Returns:
+            The checkpoint's path, or None where there is none.
+
+        Raises:
+            CheckpointError: if there are checkpoints but none can be read.
+        """
+        # The folder tells, not the manager's own list, which may be lost.
+        paths = sorted(self._directory.glob("step-*.index"), key=_step)
+        for index in reversed(paths):
+            path = str(index.with_suffix(""))
+            try:
+                status = self._checkpoint.read(path)
+                status.assert_existing_objects_matched()
+            except (tf.errors.OpError, ValueError, AssertionError) as error:
+                first_line = str(error).strip().partition("\n")[0]
+                logging.error(
+                    "%s: expected a whole checkpoint of these networks, found "
+                    "one that cannot be read (%s). Trying the one before.",
+                    path,
+                    first_line,
+                )
+                continue
+            return path
+        if paths:
+            raise CheckpointError(
+                f"{self._directory}: expected a checkpoint that can be read, "
+                f"found {len(paths)}, none of which can. Move the folder away "
+                "to start anew."
+            )
+        return None
+
+
+def _step(path):
+    return int(re.fullmatch(r"step-(\d+)\.index", path.name)[1])
+
+
+def check_finite(state):
+    """Raises NonFiniteError, naming the variable, unless all are finite.
+
+    Args:
+        state: `TrainState`.
+    """
+    for model in (state.generator, state.discriminator, state.ema_generator):
+        for variable in model.variables:
+            if not np.isfinite(np.array(variable)).all():
+                raise NonFiniteError(
+                    f"Step {int(state.step.numpy())}: {variable.path} of the "
+                    f"{model.name} is not finite."
+                )

@@ -1,0 +1,85 @@
+"""The losses of a run: `losses.csv` and the curves drawn from it."""
+
+import csv
+import os
+import pathlib
+
+import matplotlib.figure
+
+
+class LossHistory:
+    """The losses at the steps they were logged, kept in a file.
+
+    Args:
+        path: of the CSV file: a column "step" and one per loss.
+        step: finished steps; what the file holds beyond them is dropped, for
+            a resumed run makes these steps again.
+    """
+
+    def __init__(self, path, step):
+        self._path = pathlib.Path(path)
+        self.rows = []
+        if self._path.is_file():
+            with open(self._path, newline="") as file:
+                rows = [
+                    {name: float(value) for name, value in row.items()}
+                    for row in csv.DictReader(file)
+                    # A line that was cut off in writing lacks fields.
+                    if row and all(row.values())
+                ]
+            self.rows = [row for row in rows if row["step"] <= step]
+            self._rewrite()
+
+    def add(self, step, losses):
+        """Adds a line.
+
+        Args:
+            step: finished steps.
+            losses: {name: float}.
+        """
+        row = {"step": float(step)} | losses
+        if not self.rows:
+            self.rows.append(row)
+            self._rewrite()
+            return
+        self.rows.append(row)
+        with open(self._path, "a", newline="") as file:
+            csv.DictWriter(file, self.rows[0].keys()).writerow(row)
+
+    def _rewrite(self):
+        temporary = self._path.with_suffix(".tmp")
+        with open(temporary, "w", newline="") as file:
+            if self.rows:
+                writer = csv.DictWriter(file, self.rows[0].keys())
+                writer.writeheader()
+                writer.writerows(self.rows)
+        os.replace(temporary, self._path)
+
+    def draw(self, path):
+        """Draws the curves, one panel for each network.
+
+        Args:
+            path: of the picture.
+        """
+        if not self.rows:
+            return
+        names = [name for name in self.rows[0] if name != "step"]
+        networks = sorted({name.partition("/")[0] for name in names})
+        steps = [row["step"] for row in self.rows]
+        figure = matplotlib.figure.Figure(
+            figsize=(8, 3 * len(networks)), layout="constrained"
+        )
+        panels = figure.subplots(len(networks), 1, sharex=True, squeeze=False)
+        for panel, network in zip(panels[:, 0], networks, strict=True):
+            for name in names:
+                if name.startswith(f"{network}/"):
+                    values = [row[name] for row in self.rows]
+                    label = name.partition("/")[2]
+                    panel.plot(steps, values, label=label, linewidth=1)
+            panel.set_title(network)
+            panel.set_ylabel("loss")
+            panel.set_ylim(bottom=0)
+            panel.grid(alpha=0.3)
+            panel.legend()
+        panels[-1, 0].set_xlabel("step")
+        figure.savefig(path, dpi=100)
