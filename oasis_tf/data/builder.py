@@ -13,6 +13,7 @@ import tqdm
 from absl import logging
 
 from oasis_tf.data import pairs
+from oasis_tf.data import reading
 
 _PAIRS_IN_FLIGHT = 64  # Examples read ahead of the one being written.
 
@@ -132,8 +133,8 @@ class SegmentationBuilder(
         return []
 
     def read(self, pair):
-        """Returns the `pairs.Example` of a pair; raises `DataError`."""
-        return pairs.read(pair, self.INFO, self.PALETTE)
+        """Returns the `reading.Example` of a pair; raises `DataError`."""
+        return reading.read(pair, self.INFO, self.PALETTE)
 
     @property
     def label_dtype(self):
@@ -245,7 +246,7 @@ class SegmentationBuilder(
         label_map = example.label_map.astype(self.label_dtype)
         return {
             "image": example.image,
-            "label_map": pairs.encode_label_map(label_map),
+            "label_map": reading.encode_label_map(label_map),
             "name": example.name,
         }
 

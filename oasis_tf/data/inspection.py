@@ -22,7 +22,7 @@ class SplitReport:
         pixels: `[S]`, int64. Pixels of each label.
         images: `[S]`, int64. Images in which each label occurs.
         problems: list of `pairs.Problem`.
-        samples: some `pairs.Example`s, evenly spread over the split.
+        samples: some `reading.Example`s, evenly spread over the split.
     """
 
     num_images: int

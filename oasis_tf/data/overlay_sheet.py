@@ -22,7 +22,7 @@ def draw_sheet(examples, info, title):
     """Draws images, label maps and both on top of each other.
 
     Args:
-        examples: list of `pairs.Example`, one per row.
+        examples: list of `reading.Example`, one per row.
         info: `DatasetInfo`.
         title: text.
 

@@ -160,12 +160,21 @@ class Run:
         _write(self.workdir / "dataset.json", json.dumps(facts, indent=1))
         _write(saved, config_lib.to_json(self.config))
 
-    def train(self):
+    def train(self, max_seconds=float("inf")):
         """Trains up to `num_steps`, from the last checkpoint if there is one.
+
+        Args:
+            max_seconds: the run ends after so many seconds at the latest, as
+                if this were `num_steps`; the same call then goes on.
 
         Returns:
             Whether the run came to its end: False where a signal stopped it.
+
+        Raises:
+            NonFiniteError: if a loss or a weight is not finite any more.
+            CheckpointError: if no checkpoint of the run can be read.
         """
+        start = time.monotonic()
         train, log = self.config.train, self.config.log
         path = self.checkpoints.restore()
         step = int(self.state.step.numpy())
@@ -184,11 +193,15 @@ class Run:
         )
         timer = _Timer()
         with writer.as_default(), self._signals(), bar:
-            while step < train.num_steps and not self._stop_signal:
+            is_last = step >= train.num_steps
+            while not is_last and not self._stop_signal:
                 pending.append((step, self._step(next(batches))))
                 step += 1
                 bar.update()
-                is_last = step == train.num_steps
+                is_last = (
+                    step >= train.num_steps
+                    or time.monotonic() - start > max_seconds
+                )
                 is_due = {
                     name: is_last or every and step % every == 0
                     for name, every in (
@@ -212,7 +225,7 @@ class Run:
                         self._validate(bar)
                     timer.go_on()
         history.draw(self.workdir / "losses.png")
-        return step >= train.num_steps
+        return self._stop_signal is None
 
     def _train_batches(self, first_step):
         dataset = pipeline.train_batches(
@@ -312,6 +325,30 @@ class Run:
             name: np.concatenate([example[name] for example in chosen])
             for name in ("image", "label_map")
         }
+
+    def draw_segmentations(self, path):
+        """Writes a sheet of validation images as the discriminator sees them.
+
+        Args:
+            path: of the sheet.
+
+        Returns:
+            `path`.
+        """
+        examples = self._sample_examples()
+        image, label_map = examples["image"], examples["label_map"]
+        predicted = self._segment(train_step.to_float(image))
+        rows = list(
+            zip(
+                image,
+                colorize(label_map, self.info),
+                colorize(predicted, self.info),
+                strict=True,
+            )
+        )
+        sheet = sheets.draw_sheet(rows, ["real", "label map", "segmented"])
+        Image.fromarray(sheet).save(path)
+        return path
 
     def _generate_eagerly(self, label_map, seeds):
         noise = train_step.draw_noise(

@@ -6,6 +6,7 @@ from PIL import Image
 
 from oasis_tf.config import DataConfig
 from oasis_tf.data import folder
+from oasis_tf.data import folder_layout
 from oasis_tf.data import pairs
 from tests import shared_data
 from tests.data import raw_files
@@ -74,7 +75,7 @@ def test_new_files_move_few_pairs_between_the_splits():
             [],
         )
         settings = DataConfig(validation_share=0.1)
-        split = folder.hold_out(listing, settings)["validation"]
+        split = folder_layout.hold_out(listing, settings)["validation"]
         return {pair.name for pair in split.pairs}
 
     assert len(held_out(100) & held_out(105)) >= 8

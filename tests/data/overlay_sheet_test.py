@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from oasis_tf.data import overlay_sheet
-from oasis_tf.data import pairs
+from oasis_tf.data import reading
 from oasis_tf.data.colors import distinct_colors
 from oasis_tf.data.dataset import DatasetInfo
 
@@ -21,7 +21,7 @@ def make_info(num_classes):
 
 def make_example(label_map):
     image = np.full((*label_map.shape, 3), 200, np.uint8)
-    return pairs.Example("a", pairs.encode_image(image), label_map)
+    return reading.Example("a", reading.encode_image(image), label_map)
 
 
 def test_shows_image_label_map_and_both():

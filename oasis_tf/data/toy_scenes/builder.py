@@ -7,6 +7,7 @@ import tensorflow_datasets as tfds
 from oasis_tf import config as config_lib
 from oasis_tf.data import builder
 from oasis_tf.data import pairs
+from oasis_tf.data import reading
 from oasis_tf.data.dataset import DatasetInfo
 from oasis_tf.data.toy_scenes import scenes
 
@@ -122,7 +123,9 @@ class Builder(builder.SegmentationBuilder):
         image, label_map = scenes.draw_scene(
             config.seed, pair.index, config.height, config.width
         )
-        return pairs.Example(pair.name, pairs.encode_image(image), label_map)
+        return reading.Example(
+            pair.name, reading.encode_image(image), label_map
+        )
 
 
 def _listing(split, first, count):

@@ -1,0 +1,41 @@
+"""OASIS on generated landscapes, 64 x 64: minutes on a CPU.
+
+    python -m oasis_tf.train --dataset=toy_scenes --workdir=W
+"""
+
+from oasis_tf.config import Config
+from oasis_tf.config import DataConfig
+from oasis_tf.config import DiscriminatorConfig
+from oasis_tf.config import GeneratorConfig
+from oasis_tf.config import LogConfig
+from oasis_tf.config import TrainConfig
+
+
+def get_config():
+    return Config(
+        dataset="toy_scenes",
+        image_size=(64, 64),
+        data=DataConfig(num_train_scenes=3000, num_validation_scenes=200),
+        generator=GeneratorConfig(
+            channels=(96, 96, 64, 48, 32),
+            noise_channels=16,
+            spade_channels=32,
+        ),
+        discriminator=DiscriminatorConfig(
+            channels=(24, 48, 64, 96),
+            last_channels=24,
+        ),
+        train=TrainConfig(
+            num_steps=1_000,
+            global_batch_size=8,
+            generator_lr=4e-4,
+            ema_decay=0.99,
+            ema_statistics_batches=20,
+        ),
+        log=LogConfig(
+            log_every=20,
+            sample_every=250,
+            checkpoint_every=250,
+            validate_every=250,
+        ),
+    )
