@@ -1,6 +1,6 @@
 """OASIS on generated landscapes, 64 x 64: minutes on a CPU.
 
-    python -m oasis_tf.train --dataset=toy_scenes --workdir=W
+python -m oasis_tf.train --dataset=toy_scenes --workdir=W
 """
 
 from oasis_tf.config import Config

@@ -1,6 +1,6 @@
 """The whole way in minutes: train on generated scenes, export, draw.
 
-    python -m oasis_tf.demo --workdir=W
+python -m oasis_tf.demo --workdir=W
 """
 
 import pathlib
@@ -18,7 +18,6 @@ from oasis_tf import data
 from oasis_tf import sheets
 from oasis_tf.data import pipeline
 from oasis_tf.data.label_map import colorize
-from oasis_tf.training import checkpoint
 from oasis_tf.training import loop
 
 _WORKDIR = flags.DEFINE_string(
@@ -103,9 +102,7 @@ def _draw_with(export, dataset, config, path):
     synthesize = model.signatures["synthesize"]
     batch = next(
         iter(
-            pipeline.validation_batches(
-                dataset, config.image_size, _NUM_SCENES
-            )
+            pipeline.validation_batches(dataset, config.image_size, _NUM_SCENES)
         )
     )
     label_map = batch["label_map"]

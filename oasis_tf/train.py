@@ -50,7 +50,7 @@ def main(argv):
     except (checkpoint.NonFiniteError, checkpoint.CheckpointError) as error:
         sys.exit(f"oasis_tf.train: {error}")
     if not is_complete:
-        print(f"Stopped after a checkpoint; go on with the same command.")
+        print("Stopped after a checkpoint; go on with the same command.")
         return
     print(f"Samples: {workdir}/samples, losses: {workdir}/losses.png")
     print(f"Export: {run.export()}")

@@ -17,6 +17,7 @@ from oasis_tf.data import pairs
 from oasis_tf.data import reading
 from oasis_tf.data.colors import distinct_colors
 from oasis_tf.data.dataset import DatasetInfo
+from oasis_tf.data.label_map import ranges
 
 _SETTINGS = (  # Those of `DataConfig` that count here.
     "train_images",
@@ -214,7 +215,7 @@ def _dataset_info(folder):
             raise ValueError(
                 "`data.remap` must replace ids by ids of classes or of "
                 f"don't-care. Received: {i}:{target}; ids are "
-                f"{reading.ranges(labels)}."
+                f"{ranges(labels)}."
             )
     label_of_id = {i: s for i, s in labels.items() if i not in replaced}
     label_of_id |= {i: labels[target] for i, target in replaced.items()}

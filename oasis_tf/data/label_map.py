@@ -17,16 +17,25 @@ def remap(native, info):
     Raises:
         ValueError: if an id is not one of the data set's.
     """
-    native = np.asarray(native)
-    ids, inverse = np.unique(native, return_inverse=True)
-    unknown = [int(i) for i in ids if int(i) not in info.label_of_id]
-    if unknown:
+    labels = lookup(native, info)
+    if (labels < 0).any():
+        unknown = np.unique(np.asarray(native)[labels < 0])
         raise ValueError(
             f"Label map of {info.name!r} must hold ids among "
-            f"{_ranges(info.label_of_id)}. Received: {_ranges(unknown)}."
+            f"{ranges(info.label_of_id)}. Received: {ranges(unknown)}."
         )
-    labels = np.array([info.label_of_id[int(i)] for i in ids], np.int32)
-    return labels[inverse].reshape(native.shape)
+    return labels
+
+
+def lookup(native, info):
+    """Returns labels as `remap` does, but -1 for ids that are none."""
+    native = np.asarray(native)
+    size = max(256, max(info.label_of_id) + 1)
+    label_of_id = np.full(size + 1, -1, np.int32)  # The last: beyond range.
+    for i, label in info.label_of_id.items():
+        if i >= 0:
+            label_of_id[i] = label
+    return label_of_id[np.where((native >= 0) & (native < size), native, size)]
 
 
 def restore(label_map, info):
@@ -82,7 +91,7 @@ def colorize(label_map, info):
     return np.array(info.colors, np.uint8)[np.asarray(label_map)]
 
 
-def _ranges(ids):
+def ranges(ids):
     """Returns ids as a short text: `0..5, 7, 255`."""
     runs = []
     for i in sorted(ids):

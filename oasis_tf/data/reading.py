@@ -9,6 +9,8 @@ import numpy as np
 from PIL import Image
 
 from oasis_tf.data import pairs
+from oasis_tf.data.label_map import lookup
+from oasis_tf.data.label_map import ranges
 
 _LOSSY_FORMATS = ("JPEG", "MPO")  # MPO: JPEGs as some cameras write them.
 _EXIF_ORIENTATION = 0x0112
@@ -185,13 +187,7 @@ def _ids_of_colors(path, label, palette, unknown_colors):
 def _to_labels(path, ids, info):
     """Returns the labels of ids, and a `Problem` or None."""
     dtype = np.uint8 if info.semantic_channels <= 256 else np.uint16
-    size = max(256, int(max(info.label_of_id)) + 1)
-    label_of_id = np.full(size + 1, -1, np.int32)  # The last: beyond range.
-    for i, label in info.label_of_id.items():
-        if i >= 0:
-            label_of_id[i] = label
-    inside = np.where((ids >= 0) & (ids < size), ids, size)
-    labels = label_of_id[inside]
+    labels = lookup(ids, info)
     is_wrong = labels < 0
     if is_wrong.any():
         wrong = {int(i) for i in np.unique(ids[is_wrong])}
@@ -223,15 +219,3 @@ def _encode_png(image):
 def _percent(mask):
     share = 100.0 * mask.mean()
     return f"{share:.1f} %" if share >= 0.1 else "under 0.1 %"
-
-
-def ranges(ids):
-    """Returns ids as a short text: `0..5, 7, 255`."""
-    runs = []
-    for i in sorted(ids):
-        if runs and i == runs[-1][1] + 1:
-            runs[-1][1] = i
-        else:
-            runs.append([i, i])
-    texts = [str(a) if a == b else f"{a}..{b}" for a, b in runs]
-    return ", ".join(texts[:20]) + (", ..." if len(texts) > 20 else "")

@@ -18,9 +18,7 @@ def segment(logits, has_dont_care):
         segmentation network.
     """
     first = 1 if has_dont_care else 0
-    labels = tf.argmax(
-        logits[..., 1 + first :], axis=-1, output_type=tf.int32
-    )
+    labels = tf.argmax(logits[..., 1 + first :], axis=-1, output_type=tf.int32)
     return labels + first
 
 

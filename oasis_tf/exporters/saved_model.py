@@ -91,8 +91,7 @@ class ServedGenerator(tf.Module):
         tf.debugging.assert_equal(
             tf.shape(label_map)[1:] % multiple,
             0,
-            "Height and width of `label_map` must be multiples of "
-            f"{multiple}.",
+            f"Height and width of `label_map` must be multiples of {multiple}.",
         )
 
 

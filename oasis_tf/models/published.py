@@ -40,9 +40,7 @@ def published_name(path, is_spectral):
         is_spectral: whether its layer is under spectral normalization.
     """
     network, _, name = path.partition("/")
-    names = (
-        _GENERATOR_NAMES if network == "generator" else _DISCRIMINATOR_NAMES
-    )
+    names = _GENERATOR_NAMES if network == "generator" else _DISCRIMINATOR_NAMES
     name, _, variable = name.rpartition("/")
     name += "/"
     for ours, theirs in names:

@@ -46,7 +46,9 @@ class Checkpoints:
             NonFiniteError: if a variable is not finite; nothing is written.
         """
         check_finite(self._state)
-        return self._manager.save(checkpoint_number=int(self._state.step.numpy()))
+        return self._manager.save(
+            checkpoint_number=int(self._state.step.numpy())
+        )
 
     def restore(self):
         """Reads the newest checkpoint, or the newest that can be read.

@@ -23,7 +23,6 @@ from oasis_tf.data.label_map import colorize
 from oasis_tf.data.label_map import one_hot
 from oasis_tf.evaluation import miou
 from oasis_tf.exporters import saved_model
-from oasis_tf.models import noise as noise_lib
 from oasis_tf.training import train_step
 from oasis_tf.training.checkpoint import Checkpoints
 from oasis_tf.training.checkpoint import NonFiniteError
@@ -286,10 +285,13 @@ class Run:
         examples = self._sample_examples()
         with self.averaged_generator():
             looks = [
-                self._generate(examples["label_map"], tf.fill(
-                    [len(examples["label_map"])],
-                    tf.constant(look, tf.int64),
-                ))
+                self._generate(
+                    examples["label_map"],
+                    tf.fill(
+                        [len(examples["label_map"])],
+                        tf.constant(look, tf.int64),
+                    ),
+                )
                 for look in range(_NUM_LOOKS)
             ]
         looks = [saved_model.to_uint8(images).numpy() for images in looks]
@@ -306,8 +308,10 @@ class Run:
 
     def _sample_examples(self):
         """Returns evenly spread validation examples, of one batch."""
-        split = "validation" if self.dataset.num_examples["validation"] else (
-            "train"
+        split = (
+            "validation"
+            if self.dataset.num_examples["validation"]
+            else ("train")
         )
         num = self.dataset.num_examples[split]
         wanted = np.linspace(

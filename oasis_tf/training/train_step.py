@@ -84,9 +84,7 @@ def create_state(config, semantic_channels):
 
 
 def _optimizer(train, learning_rate):
-    optimizer = Adam(
-        learning_rate, train.beta_1, train.beta_2, train.epsilon
-    )
+    optimizer = Adam(learning_rate, train.beta_1, train.beta_2, train.epsilon)
     if train.precision == "mixed_float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     return optimizer
@@ -181,9 +179,7 @@ def train_step(state, batch, draws, train, has_dont_care, perceptual_loss=None):
     def generator_loss(part):
         fake = generate(part)
         logits = state.discriminator(fake, training=True)
-        adversarial = losses.real_loss(
-            logits, part["label_map"], class_weights
-        )
+        adversarial = losses.real_loss(logits, part["label_map"], class_weights)
         parts = {"generator/adversarial": adversarial}
         if train.lambda_vgg > 0:
             parts["generator/vgg"] = train.lambda_vgg * perceptual_loss(

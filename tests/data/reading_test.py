@@ -185,10 +185,6 @@ def test_all_problems_of_a_pair_are_told(pair):
     assert len(problems_of(pair)) == 2
 
 
-def test_ranges_joins_neighbours():
-    assert reading.ranges([7, 0, 1, 2, 255]) == "0..2, 7, 255"
-
-
 def test_encoded_label_maps_are_lossless():
     for dtype in (np.uint8, np.uint16):
         label_map = np.array([[0, 1], [200, np.iinfo(dtype).max]], dtype)
