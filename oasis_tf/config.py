@@ -64,6 +64,9 @@ class GeneratorConfig:
     """One noise vector per "image" or per "pixel", or "none"."""
     spade_channels: int = 128
     """Hidden channels inside SPADE."""
+    initial_gain: float = 0.02
+    """Of the initial kernels; short runs of small networks learn faster from
+    1, Glorot's own."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +77,8 @@ class DiscriminatorConfig:
     """Output channels of the blocks on the way down."""
     last_channels: int = 64
     """Channels in front of the logits."""
+    initial_gain: float = 0.02
+    """As in `GeneratorConfig`."""
 
 
 @dataclasses.dataclass(frozen=True)

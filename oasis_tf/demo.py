@@ -66,10 +66,11 @@ def main(argv):
             sys.exit("Stopped after a checkpoint; the same command goes on.")
     except (ValueError, RuntimeError) as error:
         sys.exit(f"oasis_tf.demo: {error}")
-    scores = run.score()
+    scores = run.inspector.score()
     export = run.export()
     pictures = _draw_with(export, dataset, config, workdir / "pictures.png")
-    segmented = run.draw_segmentations(workdir / "segmentation.png")
+    segmented = workdir / "segmentation.png"
+    Image.fromarray(run.inspector.segmentation_sheet()).save(segmented)
     print(
         f"""
 Pictures drawn by the exported generator: {pictures.resolve()}
@@ -102,7 +103,9 @@ def _draw_with(export, dataset, config, path):
     synthesize = model.signatures["synthesize"]
     batch = next(
         iter(
-            pipeline.validation_batches(dataset, config.image_size, _NUM_SCENES)
+            pipeline.validation_batches(
+                dataset, config.image_size, _NUM_SCENES, range(_NUM_SCENES)
+            )
         )
     )
     label_map = batch["label_map"]

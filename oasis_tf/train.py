@@ -32,6 +32,7 @@ def main(argv):
         raise app.UsageError(f"Unknown arguments: {argv[1:]}.")
     logging.set_verbosity(logging.INFO)
     # Imported late, so that --help and mistyped flags answer at once.
+    from oasis_tf import data
     from oasis_tf.training import checkpoint
     from oasis_tf.training import loop
 
@@ -41,7 +42,9 @@ def main(argv):
         )
         print(config_lib.to_json(config))
         workdir = _WORKDIR.value or f"runs/{config.dataset}"
-        dataset = loop.load_dataset(config, _DATA_DIR.value)
+        dataset = data.load(
+            config.dataset, _DATA_DIR.value, config.data, config.image_size
+        )
         run = loop.Run(config, dataset, workdir)
     except ValueError as error:
         sys.exit(f"oasis_tf.train: {error}")

@@ -65,31 +65,30 @@ def train_batches(
 
 
 def validation_batches(
-    dataset, image_size, batch_size, limit=None, split="validation"
+    dataset, image_size, batch_size, indices=None, split="validation"
 ):
-    """Returns the examples of a split once, in their order, as they are.
+    """Returns examples of a split once, in order, without augmentation.
 
     Args:
         dataset: `Dataset`.
         image_size: (height, width) to resize to, in pixels.
         batch_size: B; the last batch may be smaller.
-        limit: number of examples at most; None for all.
+        indices: which examples, ints; None for all.
         split: "validation" or "train".
 
     Returns:
         `tf.data.Dataset` of dicts as of `train_batches`; `sample_number` is
         the example's index.
     """
-    num_examples = dataset.num_examples[split]
-    if limit is not None:
-        num_examples = min(limit, num_examples)
+    if indices is None:
+        indices = range(dataset.num_examples[split])
 
     def make_sample(n):
         image, label_map = _load(dataset, split, n, image_size)
         return _features(image, label_map, n)
 
     return (
-        tf.data.Dataset.range(num_examples)
+        tf.data.Dataset.from_tensor_slices(np.asarray(indices, np.int64))
         .map(make_sample, num_parallel_calls=tf.data.AUTOTUNE)
         .batch(batch_size)
         .prefetch(tf.data.AUTOTUNE)

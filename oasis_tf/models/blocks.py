@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from oasis_tf.models.spade import SPADE
+from oasis_tf.models.spectral_norm import INITIAL_GAIN
 from oasis_tf.models.spectral_norm import SpectralConv2D
 
 LEAKY_SLOPE = 0.2
@@ -61,6 +62,7 @@ class SPADEResBlock(keras.layers.Layer):
     Args:
         filters: output channels C.
         spade_channels: hidden channels of SPADE.
+        initial_gain: see `kernel_initializer`.
 
     Call arguments:
         x: `[B, H, W, C_in]`.
@@ -73,10 +75,17 @@ class SPADEResBlock(keras.layers.Layer):
     Source: Park et al., SPADE (arXiv:1903.07291), Figure 4 and Appendix A.
     """
 
-    def __init__(self, filters, spade_channels=128, **kwargs):
+    def __init__(
+        self,
+        filters,
+        spade_channels=128,
+        initial_gain=INITIAL_GAIN,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.filters = filters
         self.spade_channels = spade_channels
+        self.initial_gain = initial_gain
 
     def build(self, x_shape, conditioning_shape):
         middle_channels = min(x_shape[-1], self.filters)
@@ -97,6 +106,7 @@ class SPADEResBlock(keras.layers.Layer):
                 self.filters,
                 kernel_size=1,
                 use_bias=False,
+                initial_gain=self.initial_gain,
                 dtype=self.dtype_policy,
                 name="conv_s",
             )
@@ -117,10 +127,20 @@ class SPADEResBlock(keras.layers.Layer):
         return convs + [self.conv_s] if self.has_conv_s else convs
 
     def _spade(self, name):
-        return SPADE(self.spade_channels, dtype=self.dtype_policy, name=name)
+        return SPADE(
+            self.spade_channels,
+            self.initial_gain,
+            dtype=self.dtype_policy,
+            name=name,
+        )
 
     def _conv(self, filters, name):
-        return SpectralConv2D(filters, dtype=self.dtype_policy, name=name)
+        return SpectralConv2D(
+            filters,
+            initial_gain=self.initial_gain,
+            dtype=self.dtype_policy,
+            name=name,
+        )
 
     def call(self, x, conditioning, training=False):
         y = self.spade_0(x, conditioning, training=training)
@@ -136,6 +156,7 @@ class SPADEResBlock(keras.layers.Layer):
         return super().get_config() | {
             "filters": self.filters,
             "spade_channels": self.spade_channels,
+            "initial_gain": self.initial_gain,
         }
 
 
@@ -153,6 +174,7 @@ class DiscriminatorBlock(keras.layers.Layer):
         filters: output channels C.
         sampling: "down" or "up".
         first: whether x is an image: then no activation comes before `conv_0`.
+        initial_gain: see `kernel_initializer`.
 
     Call arguments:
         x: `[B, H, W, C_in]`.
@@ -167,7 +189,14 @@ class DiscriminatorBlock(keras.layers.Layer):
     Source: OASIS (arXiv:2012.04781), Appendix A.1, Table A.
     """
 
-    def __init__(self, filters, sampling, first=False, **kwargs):
+    def __init__(
+        self,
+        filters,
+        sampling,
+        first=False,
+        initial_gain=INITIAL_GAIN,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         if sampling not in ("down", "up"):
             raise ValueError(
@@ -177,6 +206,7 @@ class DiscriminatorBlock(keras.layers.Layer):
         self.filters = filters
         self.sampling = sampling
         self.first = first
+        self.initial_gain = initial_gain
 
     def build(self, x_shape):
         self.conv_0 = self._conv(3, "conv_0")
@@ -190,7 +220,11 @@ class DiscriminatorBlock(keras.layers.Layer):
 
     def _conv(self, kernel_size, name):
         return SpectralConv2D(
-            self.filters, kernel_size, dtype=self.dtype_policy, name=name
+            self.filters,
+            kernel_size,
+            initial_gain=self.initial_gain,
+            dtype=self.dtype_policy,
+            name=name,
         )
 
     def call(self, x, training=False):
@@ -212,4 +246,5 @@ class DiscriminatorBlock(keras.layers.Layer):
             "filters": self.filters,
             "sampling": self.sampling,
             "first": self.first,
+            "initial_gain": self.initial_gain,
         }

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from oasis_tf.models.blocks import DiscriminatorBlock
 from oasis_tf.models.generator import check_size
+from oasis_tf.models.spectral_norm import INITIAL_GAIN
 from oasis_tf.models.spectral_norm import kernel_initializer
 
 
@@ -18,6 +19,7 @@ class Discriminator(keras.Model):
             halves the size: n blocks work in multiples of 2^n pixels. The
             way up mirrors them.
         last_channels: channels in front of the logits.
+        initial_gain: see `kernel_initializer`.
 
     Call arguments:
         image: `[B, H, W, 3]`, in [-1, 1].
@@ -38,11 +40,13 @@ class Discriminator(keras.Model):
         semantic_channels,
         channels=(128, 128, 256, 256, 512, 512),
         last_channels=64,
+        initial_gain=INITIAL_GAIN,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.semantic_channels = semantic_channels
         self.channels = tuple(channels)
+        self.initial_gain = initial_gain
         self.last_channels = last_channels
 
         self.down = [
@@ -57,7 +61,7 @@ class Discriminator(keras.Model):
         self.conv_out = keras.layers.Conv2D(
             semantic_channels + 1,
             1,
-            kernel_initializer=kernel_initializer(),
+            kernel_initializer=kernel_initializer(initial_gain),
             dtype="float32",
             name="conv_out",
         )
@@ -67,6 +71,7 @@ class Discriminator(keras.Model):
             filters,
             sampling,
             first=sampling == "down" and i == 0,
+            initial_gain=self.initial_gain,
             dtype=self.dtype_policy,
             name=f"{sampling}_{i}",
         )
@@ -109,6 +114,7 @@ class Discriminator(keras.Model):
         return super().get_config() | {
             "semantic_channels": self.semantic_channels,
             "channels": self.channels,
+            "initial_gain": self.initial_gain,
             "last_channels": self.last_channels,
         }
 
@@ -128,6 +134,7 @@ def build_discriminator(config, semantic_channels, precision="float32"):
         semantic_channels,
         channels=config.channels,
         last_channels=config.last_channels,
+        initial_gain=config.initial_gain,
         dtype=precision,
         name="discriminator",
     )

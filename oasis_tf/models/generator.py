@@ -6,6 +6,7 @@ import tensorflow as tf
 from oasis_tf.models.blocks import SPADEResBlock
 from oasis_tf.models.blocks import leaky_relu
 from oasis_tf.models.blocks import upsample
+from oasis_tf.models.spectral_norm import INITIAL_GAIN
 from oasis_tf.models.spectral_norm import kernel_initializer
 
 
@@ -23,6 +24,7 @@ class Generator(keras.Model):
             2^(n-1) pixels.
         noise_channels: Z; 0 for a generator without noise.
         spade_channels: hidden channels of SPADE.
+        initial_gain: see `kernel_initializer`.
 
     Call arguments:
         noise: `[B, H, W, Z]`. 3D noise, standard normal.
@@ -45,11 +47,13 @@ class Generator(keras.Model):
         channels=(1024, 1024, 1024, 512, 256, 128, 64),
         noise_channels=64,
         spade_channels=128,
+        initial_gain=INITIAL_GAIN,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.semantic_channels = semantic_channels
         self.channels = tuple(channels)
+        self.initial_gain = initial_gain
         self.noise_channels = noise_channels
         self.spade_channels = spade_channels
 
@@ -57,7 +61,7 @@ class Generator(keras.Model):
             self.channels[0],
             3,
             padding="same",
-            kernel_initializer=kernel_initializer(),
+            kernel_initializer=kernel_initializer(initial_gain),
             dtype=self.dtype_policy,
             name="conv_in",
         )
@@ -65,6 +69,7 @@ class Generator(keras.Model):
             SPADEResBlock(
                 filters,
                 spade_channels,
+                initial_gain,
                 dtype=self.dtype_policy,
                 name=f"block_{i}",
             )
@@ -74,7 +79,7 @@ class Generator(keras.Model):
             3,
             3,
             padding="same",
-            kernel_initializer=kernel_initializer(),
+            kernel_initializer=kernel_initializer(initial_gain),
             dtype="float32",
             name="conv_out",
         )
@@ -139,6 +144,7 @@ class Generator(keras.Model):
         return super().get_config() | {
             "semantic_channels": self.semantic_channels,
             "channels": self.channels,
+            "initial_gain": self.initial_gain,
             "noise_channels": self.noise_channels,
             "spade_channels": self.spade_channels,
         }
@@ -178,6 +184,7 @@ def build_generator(config, semantic_channels, precision="float32"):
         channels=config.channels,
         noise_channels=0 if config.noise == "none" else config.noise_channels,
         spade_channels=config.spade_channels,
+        initial_gain=config.initial_gain,
         dtype=precision,
         name="generator",
     )

@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from oasis_tf.models.batch_norm import BatchNorm
+from oasis_tf.models.spectral_norm import INITIAL_GAIN
 from oasis_tf.models.spectral_norm import kernel_initializer
 
 
@@ -15,6 +16,7 @@ class SPADE(keras.layers.Layer):
 
     Args:
         hidden_channels: channels between the conditioning and gamma, beta.
+        initial_gain: see `kernel_initializer`.
 
     Call arguments:
         x: `[B, H, W, C]`.
@@ -28,9 +30,12 @@ class SPADE(keras.layers.Layer):
         conditioning as in OASIS (arXiv:2012.04781), Section 3.4.
     """
 
-    def __init__(self, hidden_channels=128, **kwargs):
+    def __init__(
+        self, hidden_channels=128, initial_gain=INITIAL_GAIN, **kwargs
+    ):
         super().__init__(**kwargs)
         self.hidden_channels = hidden_channels
+        self.initial_gain = initial_gain
 
     def build(self, x_shape, conditioning_shape):
         self.norm = BatchNorm(dtype=self.dtype_policy, name="norm")
@@ -50,7 +55,7 @@ class SPADE(keras.layers.Layer):
             3,
             padding="same",
             activation=activation,
-            kernel_initializer=kernel_initializer(),
+            kernel_initializer=kernel_initializer(self.initial_gain),
             dtype=self.dtype_policy,
             name=name,
         )
@@ -72,4 +77,7 @@ class SPADE(keras.layers.Layer):
         return tf.split(tf.nn.bias_add(both, bias), 2, axis=-1)
 
     def get_config(self):
-        return super().get_config() | {"hidden_channels": self.hidden_channels}
+        return super().get_config() | {
+            "hidden_channels": self.hidden_channels,
+            "initial_gain": self.initial_gain,
+        }

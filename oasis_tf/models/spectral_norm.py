@@ -3,24 +3,21 @@
 import keras
 import tensorflow as tf
 
-# The authors' Glorot initialization has gain 0.02: a standard deviation of
-# 0.02 * sqrt(2 / (fan_in + fan_out)).
-GLOROT_GAIN = 0.02
+# The authors' gain; the paper does not state it.
+INITIAL_GAIN = 0.02
 
 
-def kernel_initializer(seed=None):
-    """Returns the initializer of every kernel: Glorot normal, gain 0.02.
+def kernel_initializer(gain=INITIAL_GAIN):
+    """Returns the initializer of every kernel: Glorot normal with a gain.
+
+    The standard deviation is gain * sqrt(2 / (fan_in + fan_out)).
 
     Args:
-        seed: int or `keras.random.SeedGenerator`.
-
-    Source: the authors' implementation; the paper does not state it.
+        gain: above 0. A kernel under spectral normalization computes the same
+            with any gain, but the smaller it is the faster it turns.
     """
     return keras.initializers.VarianceScaling(
-        scale=GLOROT_GAIN**2,
-        mode="fan_avg",
-        distribution="untruncated_normal",
-        seed=seed,
+        scale=gain**2, mode="fan_avg", distribution="untruncated_normal"
     )
 
 
@@ -64,6 +61,7 @@ class SpectralConv2D(keras.layers.Layer):
         filters: output channels C.
         kernel_size: int, height and width of the kernel.
         use_bias: whether b is there.
+        initial_gain: see `kernel_initializer`.
 
     Call arguments:
         x: `[B, H, W, C_in]`.
@@ -75,18 +73,26 @@ class SpectralConv2D(keras.layers.Layer):
     Source: Miyato et al., Spectral Normalization (arXiv:1802.05957), Eq. 8.
     """
 
-    def __init__(self, filters, kernel_size=3, use_bias=True, **kwargs):
+    def __init__(
+        self,
+        filters,
+        kernel_size=3,
+        use_bias=True,
+        initial_gain=INITIAL_GAIN,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.filters = filters
         self.kernel_size = kernel_size
         self.use_bias = use_bias
+        self.initial_gain = initial_gain
 
     def build(self, x_shape):
         size = self.kernel_size
         self.kernel = self.add_weight(
             name="kernel",
             shape=(size, size, x_shape[-1], self.filters),
-            initializer=kernel_initializer(),
+            initializer=kernel_initializer(self.initial_gain),
             autocast=False,
         )
         if self.use_bias:
@@ -140,6 +146,7 @@ class SpectralConv2D(keras.layers.Layer):
             "filters": self.filters,
             "kernel_size": self.kernel_size,
             "use_bias": self.use_bias,
+            "initial_gain": self.initial_gain,
         }
 
 

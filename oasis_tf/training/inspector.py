@@ -1,0 +1,173 @@
+"""What a run shows of its networks: sample sheets and scores."""
+
+import contextlib
+import functools
+import itertools
+
+import numpy as np
+import tensorflow as tf
+
+from oasis_tf import sheets
+from oasis_tf.data import pipeline
+from oasis_tf.data.label_map import colorize
+from oasis_tf.data.label_map import one_hot
+from oasis_tf.evaluation import miou
+from oasis_tf.exporters.saved_model import to_uint8
+from oasis_tf.training.ema import StatisticsEstimator
+from oasis_tf.training.train_step import draw_noise
+from oasis_tf.training.train_step import to_float
+
+_NUM_LOOKS = 4  # Fakes of each label map on a sample sheet.
+_SAMPLE_SEED, _STATISTICS_SEED = (1, 0), (1, 1)
+
+
+class Inspector:
+    """Draws with the averaged generator, segments with the discriminator.
+
+    Args:
+        state: `TrainState`.
+        config: `Config`.
+        dataset: `oasis_tf.data.Dataset`.
+        strategy: `tf.distribute.Strategy` that the state was made under.
+    """
+
+    def __init__(self, state, config, dataset, strategy):
+        self._state = state
+        self._config = config
+        self._dataset = dataset
+        self._info = dataset.info
+        self._strategy = strategy
+        self._estimator = StatisticsEstimator(
+            state.ema_generator,
+            functools.partial(self._noise, _STATISTICS_SEED),
+            strategy,
+        )
+        self._generate = tf.function(self._generate_eagerly, autograph=False)
+        self._segment = tf.function(self._segment_eagerly, autograph=False)
+
+    def _noise(self, seed, sample_number):
+        return draw_noise(
+            self._config.generator,
+            tf.constant(seed),
+            sample_number,
+            self._config.image_size,
+        )
+
+    def _generate_eagerly(self, label_map, seeds):
+        semantic_map = one_hot(label_map, self._info.semantic_channels)
+        noise = self._noise(_SAMPLE_SEED, seeds)
+        return self._state.ema_generator(noise, semantic_map)
+
+    def _segment_eagerly(self, image):
+        logits = self._state.discriminator(image)
+        return miou.segment(logits, self._info.has_dont_care)
+
+    @contextlib.contextmanager
+    def averaged_generator(self):
+        """Context with the averaged generator, its statistics estimated.
+
+        They come from the run's first training batches.
+        """
+        train = self._config.train
+        batches = pipeline.train_batches(
+            self._dataset,
+            self._config.image_size,
+            train.global_batch_size,
+            self._config.data,
+            train.seed,
+        )
+        distributed = self._strategy.experimental_distribute_dataset(batches)
+        with self._estimator.estimated(
+            itertools.islice(distributed, train.ema_statistics_batches)
+        ) as generator:
+            yield generator
+
+    def sample_sheet(self):
+        """Draws a row for each of some validation label maps.
+
+        Label map, photo, fakes: by the same noise vectors in every row and at
+        every step.
+
+        Returns:
+            `[H', W', 3]`, uint8.
+        """
+        image, label_map = self._examples
+        with self.averaged_generator():
+            looks = [
+                self._generate(label_map, np.full(len(label_map), look))
+                for look in range(_NUM_LOOKS)
+            ]
+        rows = zip(
+            colorize(label_map, self._info),
+            image,
+            *[to_uint8(look).numpy() for look in looks],
+            strict=True,
+        )
+        headings = [f"noise {look + 1}" for look in range(_NUM_LOOKS)]
+        return sheets.draw_sheet(list(rows), ["label map", "real", *headings])
+
+    def segmentation_sheet(self):
+        """Draws validation images as the discriminator sees them.
+
+        Returns:
+            `[H', W', 3]`, uint8: rows of image, label map, segmentation.
+        """
+        image, label_map = self._examples
+        rows = zip(
+            image,
+            colorize(label_map, self._info),
+            colorize(self._segment(to_float(image)), self._info),
+            strict=True,
+        )
+        return sheets.draw_sheet(list(rows), ["real", "label map", "segmented"])
+
+    @functools.cached_property
+    def _examples(self):
+        """Images and label maps, evenly spread over the validation split."""
+        num_examples = self._dataset.num_examples["validation"]
+        num_samples = min(num_examples, self._config.log.num_samples)
+        spread = np.linspace(0, num_examples - 1, num_samples).astype(int)
+        batches = pipeline.validation_batches(
+            self._dataset, self._config.image_size, num_samples, spread
+        )
+        batch = next(batches.as_numpy_iterator())
+        return batch["image"], batch["label_map"]
+
+    def score(self):
+        """Segments validation photos and fakes of their label maps.
+
+        Returns:
+            {"miou_real": how well the discriminator segments real images,
+            "miou_fake": how well it finds the label maps in fakes again}:
+            mean IoU, 0..1.
+        """
+        num_images = min(
+            self._dataset.num_examples["validation"],
+            self._config.log.validation_images,
+        )
+        batches = pipeline.validation_batches(
+            self._dataset,
+            self._config.image_size,
+            self._config.train.global_batch_size,
+            range(num_images),
+        )
+        channels = self._info.semantic_channels
+        confusion = {
+            name: np.zeros([channels, channels], np.int64)
+            for name in ("miou_real", "miou_fake")
+        }
+        with self.averaged_generator():
+            for batch in batches:
+                label_map = batch["label_map"]
+                fake = self._generate(label_map, batch["sample_number"])
+                for name, image in (
+                    ("miou_real", to_float(batch["image"])),
+                    ("miou_fake", fake),
+                ):
+                    confusion[name] += miou.confusion_matrix(
+                        label_map, self._segment(image), channels
+                    )
+        return {
+            name: miou.mean_iou(counts, self._info.has_dont_care)
+            for name, counts in confusion.items()
+        }

@@ -1,0 +1,92 @@
+"""The work directory: one run's settings, held against later ones."""
+
+import fcntl
+import json
+import os
+import pathlib
+
+from oasis_tf import config as config_lib
+
+# Settings that may change when a run goes on.
+_MAY_CHANGE = ("log.", "train.num_steps", "data.prepared_dir")
+
+
+class ResumeError(ValueError):
+    """The work directory belongs to a run with other settings."""
+
+
+def claim(workdir, config, dataset):
+    """Makes a work directory this process's and this run's.
+
+    Writes `config.json` and `dataset.json`, or compares with those there.
+
+    Args:
+        workdir: path.
+        config: `Config`.
+        dataset: `oasis_tf.data.Dataset`.
+
+    Returns:
+        An open file: the directory is this process's as long as it lives.
+
+    Raises:
+        ResumeError: if another process trains there, or the directory's run
+            has other settings or other data; nothing is written then.
+    """
+    workdir = pathlib.Path(workdir)
+    workdir.mkdir(parents=True, exist_ok=True)
+    lock = open(workdir / ".lock", "w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise ResumeError(
+            f"{workdir}: another process is training there."
+        ) from None
+    facts = {
+        "num_examples": dataset.num_examples,
+        "info": json.loads(dataset.info.to_json()),
+    }
+    config_file, facts_file = workdir / "config.json", workdir / "dataset.json"
+    if config_file.is_file():
+        _compare_config(workdir, config, config_file.read_text())
+        _compare_data(workdir, facts, json.loads(facts_file.read_text()))
+    # In this order, for config.json stands for a claimed directory.
+    write(facts_file, json.dumps(facts, indent=1))
+    write(config_file, config_lib.to_json(config))
+    return lock
+
+
+def _compare_config(workdir, config, saved):
+    lines = [
+        f"  {name}: was {old!r}, now {new!r}"
+        for name, (old, new) in config_lib.differences(config, saved).items()
+        if not name.startswith(_MAY_CHANGE)
+    ]
+    if lines:
+        raise ResumeError(
+            f"{workdir}: this run was started with other settings; take "
+            "those, or another --workdir:\n" + "\n".join(lines)
+        )
+
+
+def _compare_data(workdir, facts, saved):
+    changed = [name for name in facts if saved.get(name) != facts[name]]
+    if changed:
+        raise ResumeError(
+            f"{workdir}: this run was started on other data; take that, or "
+            f"another --workdir. Changed: {', '.join(changed)}. Was "
+            f"{saved.get('num_examples')} examples, now "
+            f"{facts['num_examples']}."
+        )
+
+
+def write(path, text):
+    """Writes a text file whole or not at all.
+
+    Args:
+        path: `pathlib.Path`.
+        text: what it shall hold.
+    """
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(text)
+    os.replace(temporary, path)
