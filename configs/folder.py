@@ -24,15 +24,18 @@ def get_config():
             channels=(128, 128, 128, 64, 64, 32),
             noise_channels=16,
             spade_channels=32,
+            initial_gain=1.0,
         ),
         discriminator=DiscriminatorConfig(
             channels=(32, 64, 64, 128, 128),
             last_channels=32,
+            initial_gain=1.0,
         ),
         train=TrainConfig(
             num_steps=10_000,
             global_batch_size=8,
             generator_lr=4e-4,
+            discriminator_lr=1e-3,
             ema_decay=0.999,
             ema_statistics_batches=20,
         ),

@@ -20,15 +20,18 @@ def get_config():
             channels=(96, 96, 64, 48, 32),
             noise_channels=16,
             spade_channels=32,
+            initial_gain=1.0,
         ),
         discriminator=DiscriminatorConfig(
             channels=(24, 48, 64, 96),
             last_channels=24,
+            initial_gain=1.0,
         ),
         train=TrainConfig(
             num_steps=1_000,
             global_batch_size=8,
             generator_lr=4e-4,
+            discriminator_lr=1e-3,
             ema_decay=0.99,
             ema_statistics_batches=20,
         ),

@@ -15,7 +15,7 @@ def fold(seed, *numbers):
         numbers: ints or integer scalars: a use, a step, a sample.
 
     Returns:
-        `[2]`, of the seed's dtype.
+        `[2]`, of the last number's dtype; int32 for an int.
     """
     for number in numbers:
         seed = tf.random.experimental.stateless_fold_in(
