@@ -8,6 +8,32 @@ import types
 import typing
 
 
+def _check_choice(name, value, choices):
+    if value not in choices:
+        raise ValueError(
+            f"`{name}` must be one of {', '.join(map(repr, choices))}. "
+            f"Received: {value!r}."
+        )
+
+
+def _check_at_least(section, least, fields):
+    """Raises ValueError for the first of some fields that is too small."""
+    for field in fields:
+        value = getattr(section, field)
+        if value < least:
+            raise ValueError(
+                f"`{field}` must be at least {least}. Received: {value}."
+            )
+
+
+def _check_channels(network, channels):
+    if len(channels) < 2 or min(channels) < 1:
+        raise ValueError(
+            f"`{network}.channels` must be two or more numbers above 0. "
+            f"Received: {channels}."
+        )
+
+
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
     """Where examples come from and how they are brought to size."""
@@ -52,6 +78,15 @@ class DataConfig:
     palette: str = ""
     """File of `id name r g b` lines for labels stored as RGB colours."""
 
+    def __post_init__(self):
+        _check_choice("data.on_problem", self.on_problem, ("refuse", "skip"))
+        _check_at_least(self, 1, ("num_train_scenes", "num_validation_scenes"))
+        if not 0 < self.validation_share < 1:
+            raise ValueError(
+                "`data.validation_share` must be between 0 and 1. Received: "
+                f"{self.validation_share}."
+            )
+
 
 @dataclasses.dataclass(frozen=True)
 class GeneratorConfig:
@@ -68,6 +103,10 @@ class GeneratorConfig:
     """Of the initial kernels; short runs of small networks learn faster from
     1, Glorot's own."""
 
+    def __post_init__(self):
+        _check_choice("generator.noise", self.noise, ("image", "pixel", "none"))
+        _check_channels("generator", self.channels)
+
 
 @dataclasses.dataclass(frozen=True)
 class DiscriminatorConfig:
@@ -79,6 +118,9 @@ class DiscriminatorConfig:
     """Channels in front of the logits."""
     initial_gain: float = 0.02
     """As in `GeneratorConfig`."""
+
+    def __post_init__(self):
+        _check_channels("discriminator", self.channels)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,6 +161,41 @@ class TrainConfig:
     jit_compile: bool = False
     """Compile the step with XLA."""
 
+    def __post_init__(self):
+        _check_choice(
+            "train.precision",
+            self.precision,
+            ("float32", "mixed_bfloat16", "mixed_float16"),
+        )
+        _check_at_least(
+            self,
+            1,
+            (
+                "num_steps",
+                "global_batch_size",
+                "accumulation_steps",
+                "ema_statistics_batches",
+            ),
+        )
+        _check_at_least(
+            self,
+            0,
+            (
+                "generator_lr",
+                "discriminator_lr",
+                "lambda_labelmix",
+                "lambda_vgg",
+                "clip_norm",
+                "ema_decay",
+                "beta_1",
+            ),
+        )
+        if self.ema_decay > 1:
+            raise ValueError(
+                "`train.ema_decay` must be at most 1. Received: "
+                f"{self.ema_decay}."
+            )
+
 
 @dataclasses.dataclass(frozen=True)
 class LogConfig:
@@ -139,6 +216,21 @@ class LogConfig:
     best_score: str = ""
     """Score by which `best/` is kept: "miou_real" or "miou_fake"; empty:
     none is kept."""
+
+    def __post_init__(self):
+        _check_choice(
+            "log.best_score", self.best_score, ("", "miou_real", "miou_fake")
+        )
+        _check_at_least(
+            self,
+            1,
+            (
+                "log_every",
+                "checkpoint_every",
+                "keep_checkpoints",
+                "num_samples",
+            ),
+        )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,7 +14,7 @@ def segment(logits, has_dont_care):
     Returns:
         Label map `[B, H, W]`, int32.
 
-    Source: OASIS (arXiv:2012.04781), Appendix A.4: the discriminator as a
+    Source: OASIS (arXiv:2012.04781), Section 3.2: the discriminator is a
         segmentation network.
     """
     first = 1 if has_dont_care else 0

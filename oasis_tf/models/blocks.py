@@ -186,7 +186,7 @@ class DiscriminatorBlock(keras.layers.Layer):
     Raises:
         ValueError: if `sampling` is something else.
 
-    Source: OASIS (arXiv:2012.04781), Appendix A.1, Table A.
+    Source: OASIS (arXiv:2012.04781), Section 3.2.
     """
 
     def __init__(

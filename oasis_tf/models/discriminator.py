@@ -32,7 +32,7 @@ class Discriminator(keras.Model):
     Raises:
         ValueError: if H or W is not a multiple of `size_multiple`.
 
-    Source: OASIS (arXiv:2012.04781), Section 3.1 and Appendix A.1, Table A.
+    Source: OASIS (arXiv:2012.04781), Section 3.2.
     """
 
     def __init__(

@@ -38,7 +38,7 @@ class Generator(keras.Model):
         ValueError: if H or W is not a multiple of `size_multiple`, or the
             number of channels differs.
 
-    Source: OASIS (arXiv:2012.04781), Section 3.4 and Appendix A.1, Table B.
+    Source: OASIS (arXiv:2012.04781), Section 3.3.
     """
 
     def __init__(
@@ -160,7 +160,8 @@ def check_size(name, size, multiple):
     """
     if any(n is not None and (n < 1 or n % multiple) for n in size):
         near = tuple(
-            n and max(multiple, round(n / multiple) * multiple) for n in size
+            None if n is None else max(multiple, round(n / multiple) * multiple)
+            for n in size
         )
         raise ValueError(
             f"Height and width of `{name}` must be multiples of {multiple}; "

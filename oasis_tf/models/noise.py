@@ -89,7 +89,7 @@ def global_noise(z, size):
     Returns:
         3D noise `[B, H, W, Z]`.
 
-    Source: OASIS (arXiv:2012.04781), Section 3.4.
+    Source: OASIS (arXiv:2012.04781), Section 3.3.
     """
     height, width = size
     return tf.tile(z[:, None, None, :], [1, height, width, 1])

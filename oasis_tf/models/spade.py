@@ -27,7 +27,7 @@ class SPADE(keras.layers.Layer):
         `[B, H, W, C]`.
 
     Source: Park et al., SPADE (arXiv:1903.07291), Eq. 1; with the noise in the
-        conditioning as in OASIS (arXiv:2012.04781), Section 3.4.
+        conditioning as in OASIS (arXiv:2012.04781), Section 3.3.
     """
 
     def __init__(

@@ -22,7 +22,7 @@ def update_average(average, model, decay, strategy):
         decay: per step, 0..1.
         strategy: `tf.distribute.Strategy` that the variables were made under.
 
-    Source: OASIS (arXiv:2012.04781), Section 4.1 (decay 0.9999).
+    Source: OASIS (arXiv:2012.04781), Section 4 (decay 0.9999).
     """
 
     def move(average_variable, value):

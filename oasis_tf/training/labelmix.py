@@ -28,7 +28,7 @@ def mix_mask(label_map, class_bits):
     Returns:
         `[B, H, W, 1]`, float32. 1 takes the real pixel, 0 the fake one.
 
-    Source: OASIS (arXiv:2012.04781), Section 3.3.
+    Source: OASIS (arXiv:2012.04781), Section 3.2, LabelMix.
     """
     return tf.cast(tf.gather(class_bits, label_map), tf.float32)[..., None]
 
@@ -43,7 +43,7 @@ def mix(real, fake, mask):
     Returns:
         `[B, H, W, C]`.
 
-    Source: OASIS (arXiv:2012.04781), Eq. 4.
+    Source: OASIS (arXiv:2012.04781), Section 3.2, LabelMix.
     """
     mask = tf.cast(mask, real.dtype)
     return mask * real + (1 - mask) * fake
@@ -61,7 +61,8 @@ def labelmix_loss(mixed_logits, real_logits, fake_logits, mask):
     Returns:
         Scalar, float32. Not yet times lambda_labelmix.
 
-    Source: OASIS (arXiv:2012.04781), Eq. 3; the mean is the authors'.
+    Source: OASIS (arXiv:2012.04781), Section 3.2, LabelMix; the mean is
+        the authors'.
     """
     return tf.reduce_mean(
         tf.math.squared_difference(

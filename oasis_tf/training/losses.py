@@ -33,8 +33,8 @@ def balanced_class_weights(class_counts, has_dont_care):
         `[S]`, float32. 0 for don't-care and for absent classes: all zeros for
         a batch of nothing but don't-care.
 
-    Source: OASIS (arXiv:2012.04781), Eq. 2 (alpha_c), up to the factor 1 / m,
-        which is the authors'.
+    Source: OASIS (arXiv:2012.04781), Section 3.2 (alpha_c), up to the
+        factor 1 / m, which is the authors'.
     """
     num_pixels = tf.reduce_sum(class_counts)
     if has_dont_care:
@@ -79,7 +79,8 @@ def real_loss(logits, label_map, class_weights):
     Raises:
         ValueError: if `logits` is not one channel deeper than `class_weights`.
 
-    Source: OASIS (arXiv:2012.04781), Eq. 1, first term, and Eq. 2.
+    Source: OASIS (arXiv:2012.04781), Eq. 1, first term; for the generator
+        Section 3.3.
     """
     if logits.shape[-1] != class_weights.shape[-1] + 1:
         raise ValueError(

@@ -158,9 +158,9 @@ def train_step(state, batch, draws, train, has_dont_care, perceptual_loss=None):
     Returns:
         {name: scalar}, float32: this replica's part of each loss.
 
-    Source: OASIS (arXiv:2012.04781), Eq. 1 to 4; one update of each network
-        per iteration, the generator's first, with a new fake for the
-        discriminator, is the authors'.
+    Source: OASIS (arXiv:2012.04781), Sections 3.2 and 3.3; one update of
+        each network per iteration, the generator's first, with a new fake for
+        the discriminator, is the authors'.
     """
     real = to_float(batch["image"])
     label_map = batch["label_map"]

@@ -40,10 +40,8 @@ class FoldTest(tf.test.TestCase):
         self.assertLen(distinct, 4)
 
     def test_numbers_may_go_beyond_32_bits(self):
-        low, high = (
-            noise.fold(SEED, *numbers(1)),
-            noise.fold(SEED, *numbers(1 + 2**32)),
-        )
+        low = noise.fold(SEED, *numbers(1))
+        high = noise.fold(SEED, *numbers(1 + 2**32))
         self.assertNotAllEqual(low, high)
 
 
