@@ -134,6 +134,9 @@ class TrainConfig:
     """Seeds the weights, the order of the data, the noise and LabelMix."""
     generator_lr: float = 1e-4
     discriminator_lr: float = 4e-4
+    decay_share: float = 0.0
+    """Share of the steps, at the end, over which both rates fall to 0; the
+    paper has none, short runs gain by it."""
     beta_1: float = 0.0
     beta_2: float = 0.999
     epsilon: float = 1e-8
@@ -187,14 +190,16 @@ class TrainConfig:
                 "lambda_vgg",
                 "clip_norm",
                 "ema_decay",
+                "decay_share",
                 "beta_1",
             ),
         )
-        if self.ema_decay > 1:
-            raise ValueError(
-                "`train.ema_decay` must be at most 1. Received: "
-                f"{self.ema_decay}."
-            )
+        for field in ("ema_decay", "decay_share"):
+            if getattr(self, field) > 1:
+                raise ValueError(
+                    f"`train.{field}` must be at most 1. Received: "
+                    f"{getattr(self, field)}."
+                )
 
 
 @dataclasses.dataclass(frozen=True)

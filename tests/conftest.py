@@ -1,5 +1,6 @@
 """Settings of all tests: two logical CPU devices stand in for two GPUs."""
 
+import pytest
 import tensorflow as tf
 
 # TensorFlow takes them only before it first computes something, which a test
@@ -8,3 +9,16 @@ tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0],
     [tf.config.LogicalDeviceConfiguration()] * 2,
 )
+
+
+@pytest.fixture(autouse=True)
+def own_collective_keys():
+    """Keeps the strategies of different tests apart.
+
+    Strategies number their all-reduces from 1 each, and TensorFlow refuses a
+    number that another tensor had before in the same process. There is this
+    attribute for it, which counts where a strategy is made.
+    """
+    tf.distribute.MirroredStrategy._collective_key_base += 100
+    yield
+    tf.distribute.MirroredStrategy._collective_key_base += 100

@@ -53,10 +53,12 @@ def sample_pixel_noise(seed, sample_numbers, size, noise_channels):
 
 
 def _sample(seed, sample_numbers, shape):
+    # In an exported graph the size is a tensor.
+    static = [n if isinstance(n, int) else None for n in shape]
     return tf.map_fn(
         lambda number: _standard_normal(shape, fold(seed, number)),
         sample_numbers,
-        fn_output_signature=tf.TensorSpec(shape, tf.float32),
+        fn_output_signature=tf.TensorSpec(static, tf.float32),
     )
 
 

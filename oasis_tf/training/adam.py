@@ -5,6 +5,35 @@ import tensorflow as tf
 
 
 @keras.saving.register_keras_serializable("oasis_tf")
+class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
+    """A constant learning rate that falls linearly to 0 at the end.
+
+    Args:
+        learning_rate: at the start.
+        num_steps: after which it is 0.
+        decay_share: of the steps, in which it falls; 0..1.
+    """
+
+    def __init__(self, learning_rate, num_steps, decay_share):
+        self.learning_rate = learning_rate
+        self.num_steps = num_steps
+        self.decay_share = decay_share
+
+    def __call__(self, step):
+        """Returns the learning rate of a step, a float32 scalar."""
+        num_falling = max(1.0, self.num_steps * self.decay_share)
+        left = (self.num_steps - tf.cast(step, tf.float32)) / num_falling
+        return self.learning_rate * tf.clip_by_value(left, 0.0, 1.0)
+
+    def get_config(self):
+        return {
+            "learning_rate": self.learning_rate,
+            "num_steps": self.num_steps,
+            "decay_share": self.decay_share,
+        }
+
+
+@keras.saving.register_keras_serializable("oasis_tf")
 class Adam(keras.optimizers.Optimizer):
     """Adam with epsilon beside the bias-corrected second moment.
 

@@ -3,6 +3,7 @@
 import pathlib
 import re
 
+import keras
 import numpy as np
 import tensorflow as tf
 from absl import logging
@@ -28,7 +29,9 @@ class Checkpoints:
     def __init__(self, state, directory, keep):
         self._state = state
         self._directory = pathlib.Path(directory)
-        self._checkpoint = tf.train.Checkpoint(**vars(state))
+        self._checkpoint = tf.train.Checkpoint(
+            **{name: _tracked(part) for name, part in vars(state).items()}
+        )
         self._manager = tf.train.CheckpointManager(
             self._checkpoint,
             str(directory),
@@ -65,8 +68,14 @@ class Checkpoints:
             path = str(index.with_suffix(""))
             try:
                 status = self._checkpoint.read(path)
-                status.assert_existing_objects_matched()
-            except (tf.errors.OpError, ValueError, AssertionError) as error:
+                # Partial: the manager's own counter is not read.
+                status.assert_existing_objects_matched().expect_partial()
+            except (
+                tf.errors.OpError,
+                IndexError,  # From TensorFlow: a file ends too early.
+                ValueError,
+                AssertionError,
+            ) as error:
                 first_line = str(error).strip().partition("\n")[0]
                 logging.error(
                     "%s: expected a whole checkpoint of these networks, found "
@@ -85,6 +94,17 @@ class Checkpoints:
         return None
 
 
+def _tracked(part):
+    """Returns a part of the state as a checkpoint takes it.
+
+    Models and optimizers by their variables' names: of a Keras object itself,
+    TensorFlow saves no layers that are kept in a list.
+    """
+    if isinstance(part, (keras.Model, keras.optimizers.Optimizer)):
+        return {variable.path: variable.value for variable in part.variables}
+    return part
+
+
 def _step(path):
     return int(re.fullmatch(r"step-(\d+)\.index", path.name)[1])
 
@@ -97,7 +117,7 @@ def check_finite(state):
     """
     for model in (state.generator, state.discriminator, state.ema_generator):
         for variable in model.variables:
-            if not np.isfinite(np.array(variable)).all():
+            if not np.isfinite(variable.numpy()).all():
                 raise NonFiniteError(
                     f"Step {int(state.step.numpy())}: {variable.path} of the "
                     f"{model.name} is not finite."

@@ -82,7 +82,7 @@ class StatisticsEstimator:
             batches: iterable of distributed training batches.
         """
         statistics = self._generator.statistics
-        averages = [np.array(variable) for variable in statistics]
+        averages = [variable.numpy() for variable in statistics]
         moving = [
             variable
             for norm in self._batch_norms
@@ -95,7 +95,7 @@ class StatisticsEstimator:
                 self._forward(batch)
                 num_batches += 1
                 sums = [
-                    total + np.array(variable, np.float64)
+                    total + variable.numpy().astype(np.float64)
                     for total, variable in zip(sums, moving, strict=True)
                 ]
             self._assign(moving, [total / num_batches for total in sums])

@@ -11,6 +11,7 @@ from oasis_tf.models.discriminator import build_discriminator
 from oasis_tf.models.generator import build_generator
 from oasis_tf.training import losses
 from oasis_tf.training.adam import Adam
+from oasis_tf.training.adam import LinearDecay
 from oasis_tf.training.ema import update_average
 from oasis_tf.training.labelmix import labelmix_loss
 from oasis_tf.training.labelmix import mix
@@ -84,9 +85,16 @@ def create_state(config, semantic_channels):
 
 
 def _optimizer(train, learning_rate):
+    if train.decay_share > 0:
+        learning_rate = LinearDecay(
+            learning_rate, train.num_steps, train.decay_share
+        )
     optimizer = Adam(learning_rate, train.beta_1, train.beta_2, train.epsilon)
     if train.precision == "mixed_float16":
-        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        # Named, for names are a checkpoint's keys and Keras's own are counted.
+        optimizer = keras.optimizers.LossScaleOptimizer(
+            optimizer, name="loss_scale"
+        )
     return optimizer
 
 

@@ -11,48 +11,52 @@ from tests import replicas
 GRADIENTS = np.array([[0.5, -2.0, 1e-6], [-0.1, 3.0, 2e-6], [0.4, 1.0, -1e-6]])
 
 
+def weights(size):
+    return keras.Variable(tf.zeros([size]))
+
+
 def published_updates(gradients, lr, beta_1, beta_2, epsilon):
     """Algorithm 1 of Kingma and Ba, in float64, from weights 0."""
-    weights, m, v = 0.0, 0.0, 0.0
+    w, m, v = 0.0, 0.0, 0.0
     for t, g in enumerate(gradients, start=1):
         m = beta_1 * m + (1 - beta_1) * g
         v = beta_2 * v + (1 - beta_2) * g**2
         corrected_m, corrected_v = m / (1 - beta_1**t), v / (1 - beta_2**t)
-        weights -= lr * corrected_m / (np.sqrt(corrected_v) + epsilon)
-    return weights
+        w -= lr * corrected_m / (np.sqrt(corrected_v) + epsilon)
+    return w
 
 
 class AdamTest(tf.test.TestCase, parameterized.TestCase):
     def train(self, optimizer, gradients=GRADIENTS):
-        variable = keras.Variable(np.zeros(len(gradients[0])))
+        variable = weights(len(gradients[0]))
         optimizer.build([variable])
         for gradient in gradients:
             optimizer.apply([tf.constant(gradient, tf.float32)], [variable])
-        return np.array(variable)
+        return variable.numpy()
 
     def test_first_step_moves_by_the_learning_rate(self):
         # m / sqrt(v) is the gradient's sign after one step.
-        weights = self.train(Adam(0.1), [[0.5, -2.0]])
-        self.assertAllClose(weights, [-0.1, 0.1])
+        trained = self.train(Adam(0.1), [[0.5, -2.0]])
+        self.assertAllClose(trained, [-0.1, 0.1])
 
     def test_epsilon_stands_beside_the_corrected_moment(self):
         # g / (|g| + epsilon) with both 1e-8; `keras.optimizers.Adam` adds
         # epsilon to sqrt(0.001) |g|, and would give 0.03.
-        weights = self.train(Adam(1.0), [[1e-8]])
-        self.assertAllClose(weights, [-0.5], rtol=1e-4)
+        trained = self.train(Adam(1.0), [[1e-8]])
+        self.assertAllClose(trained, [-0.5], rtol=1e-4)
 
     @parameterized.parameters(
         (0.0, 0.999, 1e-8), (0.5, 0.9, 1e-3), (0.9, 0.99, 1e-8)
     )
     def test_steps_follow_the_paper(self, beta_1, beta_2, epsilon):
-        weights = self.train(Adam(0.01, beta_1, beta_2, epsilon))
+        trained = self.train(Adam(0.01, beta_1, beta_2, epsilon))
         expected = published_updates(GRADIENTS, 0.01, beta_1, beta_2, epsilon)
-        self.assertAllClose(weights, expected, rtol=1e-3)
+        self.assertAllClose(trained, expected, rtol=1e-3)
 
     @parameterized.parameters((0.0, 1), (0.5, 2))
     def test_first_moment_is_stored_only_where_it_is_one(self, beta_1, moments):
         optimizer = Adam(beta_1=beta_1)
-        optimizer.build([keras.Variable(np.zeros(7))])
+        optimizer.build([weights(7)])
         sizes = [int(np.prod(v.shape)) for v in optimizer.variables]
         self.assertEqual(sum(sizes), 7 * moments + 2)  # Iterations and rate.
 
@@ -66,7 +70,7 @@ class AdamTest(tf.test.TestCase, parameterized.TestCase):
     def test_gradients_are_summed_over_replicas(self):
         strategy = replicas.two_replicas()
         with strategy.scope():
-            variable = keras.Variable(np.zeros(3))
+            variable = weights(3)
             optimizer = Adam(0.01)
             optimizer.build([variable])
 

@@ -15,7 +15,7 @@ def losses(value):
 class LossHistoryTest(tf.test.TestCase):
     def setUp(self):
         super().setUp()
-        self.path = pathlib.Path(self.create_tempdir()) / "losses.csv"
+        self.path = pathlib.Path(self.get_temp_dir()) / "losses.csv"
 
     def test_losses_come_back_from_the_file(self):
         history = LossHistory(self.path, step=0)
