@@ -150,9 +150,10 @@ class Run:
                 self._log(step, losses, rate, history, bar)
                 if is_saved:
                     self.checkpoints.save()
+                if is_drawn:
+                    history.draw(self.workdir / "losses.png")
                 if is_drawn and self._has_validation:
                     self._draw_samples(step)
-                    history.draw(self.workdir / "losses.png")
                 if is_validated and self._has_validation:
                     self._validate(step, bar)
                 since = time.monotonic()
