@@ -110,23 +110,16 @@ class LayersTest(tf.test.TestCase, parameterized.TestCase):
             self.assertAllClose(mine, theirs, msg=mine.path, **tolerance)
 
     @parameterized.named_parameters(LAYERS)
-    def test_output_has_its_shape(self, make, input_shapes, output_shape):
-        layer = built(make, input_shapes)
-        inputs = tensors(input_shapes)
-        for training in (False, True):
-            self.assertEqual(
-                layer(*inputs, training=training).shape, output_shape
-            )
-
-    @parameterized.named_parameters(LAYERS)
-    def test_call_adds_no_variables_to_those_of_build(
-        self, make, input_shapes, _
+    def test_output_has_its_shape_and_calls_add_no_variables(
+        self, make, input_shapes, output_shape
     ):
         layer = built(make, input_shapes)
         paths = [variable.path for variable in layer.variables]
-        layer(*tensors(input_shapes), training=True)
-        self.assertEqual([v.path for v in layer.variables], paths)
         self.assertLen(set(paths), len(paths))
+        for training in (False, True):
+            y = layer(*tensors(input_shapes), training=training)
+            self.assertEqual(y.shape, output_shape)
+        self.assertEqual([v.path for v in layer.variables], paths)
 
     @parameterized.named_parameters(
         (f"{name}_{precision}", make, input_shapes, precision)

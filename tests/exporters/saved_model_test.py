@@ -13,6 +13,7 @@ from oasis_tf.data.toy_scenes import Builder
 from oasis_tf.exporters import saved_model
 from oasis_tf.models import noise as noise_lib
 from oasis_tf.models.generator import Generator
+from oasis_tf.training.train_step import to_float
 from tests import tiny
 
 SEMANTIC_CHANNELS = tiny.SEMANTIC_CHANNELS
@@ -161,9 +162,8 @@ class NoiseTest(tf.test.TestCase):
     def assert_draws(self, noise, kind):
         """Asserts that the images are those of some noise, of any size."""
         model = generator(noise.shape[-1])
-        image = saved_model.ServedGenerator(model, kind).synthesize(
-            LABEL_MAP[:2], self.SEED
-        )["image"]
+        served = saved_model.ServedGenerator(model, kind)
+        image = served.synthesize(LABEL_MAP[:2], self.SEED)["image"]
         expected = model(noise, one_hot(LABEL_MAP[:2], SEMANTIC_CHANNELS))
         self.assertAllClose(image, (expected + 1) * 127.5, atol=0.51)
 
@@ -190,8 +190,6 @@ class ToUint8Test(tf.test.TestCase):
         )
 
     def test_is_the_inverse_of_to_float(self):
-        from oasis_tf.training.train_step import to_float
-
         values = tf.constant(range(256), tf.uint8)
         self.assertAllEqual(saved_model.to_uint8(to_float(values)), values)
 
