@@ -16,6 +16,6 @@ Symbols in every docstring and shape comment:
     real, fake, mixed   images, float32 in [-1, 1], `[B, H, W, 3]`
     logits         the discriminator's, `[B, H, W, S + 1]`; channel 0 is "fake"
 
-Source: Schönfeld et al., You Only Need Adversarial Supervision for Semantic Image
-Synthesis (arXiv:2012.04781).
+Source: Schönfeld et al., You Only Need Adversarial Supervision for Semantic
+Image Synthesis (arXiv:2012.04781).
 """

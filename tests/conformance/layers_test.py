@@ -65,7 +65,7 @@ LAYERS = [
         "generator",
         lambda **kwargs: Generator(
             3,
-            channels=(6, 5, 4),
+            channels=(4, 4, 3),
             noise_channels=2,
             spade_channels=4,
             initial_gain=0.9,
@@ -77,7 +77,7 @@ LAYERS = [
     (
         "discriminator",
         lambda **kwargs: Discriminator(
-            3, channels=(4, 5), last_channels=4, initial_gain=0.9, **kwargs
+            3, channels=(4, 4), last_channels=4, initial_gain=0.9, **kwargs
         ),
         [(2, 4, 8, 3)],
         (2, 4, 8, 4),

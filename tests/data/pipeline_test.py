@@ -129,7 +129,9 @@ def test_validation_is_in_order_and_not_augmented(dataset):
         )
     numbers = np.concatenate([b["sample_number"] for b in batches_])
     assert numbers.tolist() == [0, 1, 2]
-    again = list(pipeline.validation_batches(dataset, LOAD_SIZE, 2, indices=[0]))
+    again = list(
+        pipeline.validation_batches(dataset, LOAD_SIZE, 2, indices=[0])
+    )
     assert len(again) == 1
     np.testing.assert_array_equal(again[0]["image"][0], batches_[0]["image"][0])
 
