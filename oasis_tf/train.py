@@ -1,4 +1,9 @@
-"""Trains OASIS: python -m oasis_tf.train --dataset=D --workdir=W."""
+"""Trains OASIS: python -m oasis_tf.train --dataset=D --workdir=W.
+
+Exits with 0 when the run is complete or was stopped by SIGTERM or SIGINT after
+a checkpoint; with 1 if it broke, with 2 if the command, the data or the work
+directory is not as it must be.
+"""
 
 import sys
 
@@ -29,7 +34,7 @@ _SET = flags.DEFINE_multi_string(
 
 def main(argv):
     if len(argv) > 1:
-        raise app.UsageError(f"Unknown arguments: {argv[1:]}.")
+        return _fail(f"Unknown arguments: {' '.join(argv[1:])}", 2)
     logging.set_verbosity(logging.INFO)
     # Imported late, so that --help and mistyped flags answer at once.
     from oasis_tf import data
@@ -47,17 +52,30 @@ def main(argv):
         )
         run = loop.Run(config, dataset, workdir)
     except ValueError as error:
-        sys.exit(f"oasis_tf.train: {error}")
+        return _fail(error, 2)
     try:
         is_complete = run.train()
     except (checkpoint.NonFiniteError, checkpoint.CheckpointError) as error:
-        sys.exit(f"oasis_tf.train: {error}")
+        return _fail(error, 1)
     if not is_complete:
         print("Stopped after a checkpoint; go on with the same command.")
-        return
+        return 0
     print(f"Samples: {workdir}/samples, losses: {workdir}/losses.png")
     print(f"Export: {run.export()}")
+    return 0
+
+
+def _fail(error, status):
+    print(f"oasis_tf.train: {error}", file=sys.stderr)
+    return status
+
+
+def _parse_flags(argv):
+    try:
+        return flags.FLAGS(argv)
+    except flags.Error as error:
+        sys.exit(_fail(error, 2))
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, flags_parser=_parse_flags)

@@ -203,9 +203,7 @@ class CheckpointsTest(tf.test.TestCase, parameterized.TestCase):
     def test_scale_of_the_loss_comes_back(self):
         config = dataclasses.replace(
             CONFIG,
-            train=dataclasses.replace(
-                CONFIG.train, precision="mixed_float16"
-            ),
+            train=dataclasses.replace(CONFIG.train, precision="mixed_float16"),
         )
         for scale in (4.0, 8.0):  # The second time by a state of its own.
             state = train_step.create_state(config, tiny.SEMANTIC_CHANNELS)

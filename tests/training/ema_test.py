@@ -87,9 +87,7 @@ class StatisticsEstimatorTest(tf.test.TestCase):
             self.model, draw_noise, tf.distribute.get_strategy()
         )
         self.batches = [
-            tf.nest.map_structure(
-                tf.constant, tiny.batch(first)
-            )
+            tf.nest.map_structure(tf.constant, tiny.batch(first))
             for first in (0, 4, 8)
         ]
 

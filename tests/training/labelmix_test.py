@@ -23,9 +23,7 @@ class ClassBitsTest(tf.test.TestCase):
 class MixTest(tf.test.TestCase):
     def test_mask_holds_each_pixels_class_bit(self):
         mask = labelmix.mix_mask(LABEL_MAP, tf.constant([1, 0, 1]))
-        self.assertAllEqual(
-            mask[..., 0], [[[1, 0], [1, 1]], [[0, 0], [1, 1]]]
-        )
+        self.assertAllEqual(mask[..., 0], [[[1, 0], [1, 1]], [[0, 0], [1, 1]]])
         self.assertEqual(mask.dtype, tf.float32)
 
     def test_mask_1_takes_the_real_pixel_and_0_the_fake_one(self):

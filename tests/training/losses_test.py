@@ -54,9 +54,7 @@ class ClassWeightsTest(tf.test.TestCase, parameterized.TestCase):
 
 class RealLossTest(tf.test.TestCase):
     def test_uniform_logits_give_log_of_the_number_of_channels(self):
-        loss = losses.real_loss(
-            tf.zeros([1, 2, 2, 4]), LABEL_MAP, tf.ones([3])
-        )
+        loss = losses.real_loss(tf.zeros([1, 2, 2, 4]), LABEL_MAP, tf.ones([3]))
         self.assertAllClose(loss, np.log(4))
 
     def test_is_the_weighted_mean_over_all_pixels(self):
