@@ -1,6 +1,6 @@
 """Speed of the training step under several settings, side by side.
 
-    python benchmarks/train_step.py --dataset=toy_scenes \
+    python -m benchmarks.train_step --dataset=toy_scenes \
         --variant=train.precision=float32 \
         --variant=train.precision=mixed_bfloat16
 
@@ -41,8 +41,8 @@ _STEPS = flags.DEFINE_integer("steps", 5, "Steps in one turn.")
 def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"Unknown arguments: {argv[1:]}.")
-    base = config_lib.load(_DATASET.value)
     try:
+        base = config_lib.load(_DATASET.value)
         configs = [
             config_lib.override(base, variant.split())
             for variant in _VARIANT.value

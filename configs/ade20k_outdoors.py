@@ -13,4 +13,6 @@ from oasis_tf import config as config_lib
 
 def get_config():
     ade20k = config_lib.load("ade20k")
-    return dataclasses.replace(ade20k, dataset="ade20k_outdoors")
+    # 200 epochs of about 10,000 images, the number that the authors give.
+    train = dataclasses.replace(ade20k.train, num_steps=200 * 10_000 // 32)
+    return dataclasses.replace(ade20k, dataset="ade20k_outdoors", train=train)

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 import json
+import math
 import pathlib
 import types
 import typing
@@ -16,22 +17,27 @@ def _check_choice(name, value, choices):
         )
 
 
-def _check_at_least(section, least, fields):
-    """Raises ValueError for the first of some fields that is too small."""
+def _check_range(section, name, fields, least, most=math.inf):
+    """Raises ValueError for the first of some fields outside a range."""
     for field in fields:
         value = getattr(section, field)
-        if value < least:
+        # In this form, for NaN is neither below nor above anything.
+        if not least <= value <= most:
+            limit = f" and at most {most}" if most < math.inf else ""
             raise ValueError(
-                f"`{field}` must be at least {least}. Received: {value}."
+                f"`{name}.{field}` must be at least {least}{limit}. "
+                f"Received: {value}."
             )
 
 
-def _check_channels(network, channels):
-    if len(channels) < 2 or min(channels) < 1:
+def _check_channels(section, name, fields):
+    if len(section.channels) < 2 or min(section.channels) < 1:
         raise ValueError(
-            f"`{network}.channels` must be two or more numbers above 0. "
-            f"Received: {channels}."
+            f"`{name}.channels` must be two or more numbers above 0. "
+            f"Received: {section.channels}."
         )
+    _check_range(section, name, fields, 1)
+    _check_range(section, name, ("initial_gain",), 1e-6)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,12 +86,31 @@ class DataConfig:
 
     def __post_init__(self):
         _check_choice("data.on_problem", self.on_problem, ("refuse", "skip"))
-        _check_at_least(self, 1, ("num_train_scenes", "num_validation_scenes"))
-        if not 0 < self.validation_share < 1:
-            raise ValueError(
-                "`data.validation_share` must be between 0 and 1. Received: "
-                f"{self.validation_share}."
-            )
+        _check_range(self, "data", ("num_train_scenes",), 1)
+        _check_range(
+            self,
+            "data",
+            ("num_validation_scenes", "scene_seed", "num_classes"),
+            0,
+        )
+        _check_range(self, "data", ("validation_share",), 0, 0.9)
+
+
+FOLDER_SETTINGS = (
+    "train_images",
+    "train_labels",
+    "validation_images",
+    "validation_labels",
+    "image_suffix",
+    "label_suffix",
+    "validation_share",
+    "num_classes",
+    "class_names",
+    "ignore_id",
+    "remap",
+    "palette",
+)
+"""The fields of `DataConfig` that say how to read a user's own folder."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +130,12 @@ class GeneratorConfig:
 
     def __post_init__(self):
         _check_choice("generator.noise", self.noise, ("image", "pixel", "none"))
-        _check_channels("generator", self.channels)
+        _check_channels(self, "generator", ("noise_channels", "spade_channels"))
+
+    @property
+    def size_multiple(self):
+        """Height and width must be multiples of this."""
+        return 2 ** (len(self.channels) - 2)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,7 +150,12 @@ class DiscriminatorConfig:
     """As in `GeneratorConfig`."""
 
     def __post_init__(self):
-        _check_channels("discriminator", self.channels)
+        _check_channels(self, "discriminator", ("last_channels",))
+
+    @property
+    def size_multiple(self):
+        """Height and width must be multiples of this."""
+        return 2 ** len(self.channels)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,7 +193,8 @@ class TrainConfig:
     precision: str = "float32"
     """Or "mixed_bfloat16", "mixed_float16"."""
     accumulation_steps: int = 1
-    """Parts that a batch is worked through in, to save memory."""
+    """Parts that a batch is worked through in, to save memory. Batch norm
+    then sees a part at a time, and each takes its own power iterations."""
     clip_norm: float = 0.0
     """Largest norm of all gradients together; 0: no clipping."""
     jit_compile: bool = False
@@ -170,36 +206,20 @@ class TrainConfig:
             self.precision,
             ("float32", "mixed_bfloat16", "mixed_float16"),
         )
-        _check_at_least(
-            self,
-            1,
-            (
-                "num_steps",
-                "global_batch_size",
-                "accumulation_steps",
-                "ema_statistics_batches",
-            ),
+        counts = (
+            "num_steps",
+            "global_batch_size",
+            "accumulation_steps",
+            "ema_statistics_batches",
         )
-        _check_at_least(
-            self,
-            0,
-            (
-                "generator_lr",
-                "discriminator_lr",
-                "lambda_labelmix",
-                "lambda_vgg",
-                "clip_norm",
-                "ema_decay",
-                "decay_share",
-                "beta_1",
-            ),
-        )
-        for field in ("ema_decay", "decay_share"):
-            if getattr(self, field) > 1:
-                raise ValueError(
-                    f"`train.{field}` must be at most 1. Received: "
-                    f"{getattr(self, field)}."
-                )
+        _check_range(self, "train", counts, 1)
+        _check_range(self, "train", ("seed",), 0, 2**31 - 1)
+        rates = ("generator_lr", "discriminator_lr", "epsilon", "clip_norm")
+        _check_range(self, "train", rates, 0)
+        _check_range(self, "train", ("lambda_labelmix", "lambda_vgg"), 0)
+        _check_range(self, "train", ("ema_decay", "decay_share"), 0, 1)
+        # At 1 the moments would stay 0.
+        _check_range(self, "train", ("beta_1", "beta_2"), 0, 0.999999)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -226,16 +246,11 @@ class LogConfig:
         _check_choice(
             "log.best_score", self.best_score, ("", "miou_real", "miou_fake")
         )
-        _check_at_least(
-            self,
-            1,
-            (
-                "log_every",
-                "checkpoint_every",
-                "keep_checkpoints",
-                "num_samples",
-            ),
-        )
+        every = ("log_every", "checkpoint_every")
+        _check_range(self, "log", every, 1)
+        _check_range(self, "log", ("sample_every", "validate_every"), 0)
+        counts = ("keep_checkpoints", "num_samples", "validation_images")
+        _check_range(self, "log", counts, 1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -250,6 +265,33 @@ class Config:
     generator: GeneratorConfig = GeneratorConfig()
     discriminator: DiscriminatorConfig = DiscriminatorConfig()
     log: LogConfig = LogConfig()
+
+    def __post_init__(self):
+        for network in ("generator", "discriminator"):
+            multiple = getattr(self, network).size_multiple
+            if any(n < 1 or n % multiple for n in self.image_size):
+                raise ValueError(
+                    f"`image_size` must be multiples of {multiple}, for "
+                    f"`{network}.channels` has "
+                    f"{len(getattr(self, network).channels)} entries. "
+                    f"Received: {self.image_size}."
+                )
+        load_size = self.data.load_size
+        if load_size and any(n < m for n, m in zip(load_size, self.image_size)):
+            raise ValueError(
+                "`data.load_size` must be at least `image_size`, which is "
+                f"cropped from it. Received: {load_size} and "
+                f"{self.image_size}."
+            )
+        if self.dataset != "folder":
+            default = DataConfig()
+            for field in FOLDER_SETTINGS:
+                if getattr(self.data, field) != getattr(default, field):
+                    raise ValueError(
+                        f"`data.{field}` is for `--dataset=folder` only: other "
+                        "data sets know their labels. Received: "
+                        f"{getattr(self.data, field)!r} for {self.dataset!r}."
+                    )
 
 
 def load(name):
@@ -305,43 +347,61 @@ def override(config, settings):
     Raises:
         ValueError: if a field does not exist or a value has another type.
     """
+    changes = {}
     for setting in settings:
         path, separator, text = setting.partition("=")
+        path = path.strip()
         if not separator:
             raise ValueError(
                 "`--set` must look like section.field=value. Received: "
                 f"{setting!r}."
             )
-        config = _replace(config, path.strip().split("."), text.strip(), path)
-    return config
+        *sections, field = path.split(".")
+        part, section = changes, config
+        for name in sections:
+            _check_field(section, name, path, is_section=True)
+            part, section = part.setdefault(name, {}), getattr(section, name)
+        _check_field(section, field, path, is_section=False)
+        part[field] = _parse_field(section, field, text.strip(), path)
+    return _replace(config, changes)
 
 
-def _replace(config, names, text, path):
-    types_ = typing.get_type_hints(type(config))
-    name, *rest = names
-    if name not in types_:
+def _check_field(section, name, path, is_section):
+    fields = typing.get_type_hints(type(section))
+    if name not in fields:
         raise ValueError(
-            f"`--set={path}` must name one of {', '.join(sorted(types_))}. "
+            f"`--set={path}` must name one of {', '.join(sorted(fields))}. "
             f"Received: {name!r}."
         )
-    value = getattr(config, name)
-    if rest and dataclasses.is_dataclass(value):
-        new = _replace(value, rest, text, path)
-    elif rest or dataclasses.is_dataclass(value):
+    if dataclasses.is_dataclass(getattr(section, name)) != is_section:
         raise ValueError(
             f"`--set={path}` must name a single field. Received: {path!r}."
         )
-    else:
-        try:
-            new = _parse(text, types_[name])
-        except ValueError:
-            expected = getattr(types_[name], "__name__", str(types_[name]))
-            if typing.get_origin(types_[name]) is not None:
-                expected = str(types_[name])
-            raise ValueError(
-                f"`{path}` must be of type {expected}. Received: {text!r}."
-            ) from None
-    return dataclasses.replace(config, **{name: new})
+
+
+def _parse_field(section, field, text, path):
+    type_ = typing.get_type_hints(type(section))[field]
+    try:
+        return _parse(text, type_)
+    except ValueError:
+        # `tuple[int, int]` says more than its name, `int` less.
+        expected = type_.__name__ if type(type_) is type else type_
+        raise ValueError(
+            f"`{path}` must be of type {expected}. Received: {text!r}."
+        ) from None
+
+
+def _replace(config, changes):
+    """Replaces all fields at once: only the result has to be consistent."""
+    return dataclasses.replace(
+        config,
+        **{
+            name: _replace(getattr(config, name), value)
+            if isinstance(value, dict)
+            else value
+            for name, value in changes.items()
+        },
+    )
 
 
 def _parse(text, type_):

@@ -3,6 +3,7 @@
 python -m oasis_tf.demo --workdir=W
 """
 
+import os
 import pathlib
 import sys
 
@@ -19,6 +20,8 @@ from oasis_tf import sheets
 from oasis_tf.data import pipeline
 from oasis_tf.data.label_map import colorize
 from oasis_tf.training import loop
+from oasis_tf.training.checkpoint import CheckpointError
+from oasis_tf.training.checkpoint import NonFiniteError
 
 _WORKDIR = flags.DEFINE_string(
     "workdir", "runs/demo", "Folder of everything that the demo writes."
@@ -35,11 +38,14 @@ _NUM_LOOKS = 6
 
 _NEXT = """\
 What to try next:
-  tensorboard --logdir={workdir}/summaries
-  python -m oasis_tf.demo --workdir={workdir} --minutes=60 \
---set=train.num_steps=10000   (goes on from here)
-  python -m oasis_tf.inspect_data --dataset=folder --data_dir=YOUR_FOLDER
-  python -m oasis_tf.train --dataset=folder --data_dir=YOUR_FOLDER
+  a run of an hour, with better pictures:
+    {python} -m oasis_tf.train --dataset=toy_scenes --workdir=runs/hour \
+--set=train.num_steps=10000
+  your own images and label maps:
+    {python} -m oasis_tf.inspect_data --dataset=folder --data_dir=YOUR_FOLDER
+    {python} -m oasis_tf.train --dataset=folder --data_dir=YOUR_FOLDER
+  the run's curves and sheets:
+    {python} -m tensorboard.main --logdir={workdir}/summaries
 """
 
 
@@ -57,16 +63,23 @@ def main(argv):
             config.dataset, None, config.data, config.image_size
         )
         run = loop.Run(config, dataset, workdir)
-        print(
-            f"Training on {dataset.num_examples['train']} generated scenes, "
-            f"{config.train.precision}, for at most {_MINUTES.value:g} "
-            "minutes; the first step compiles."
-        )
-        if not run.train(max_seconds=60 * _MINUTES.value):
-            sys.exit("Stopped after a checkpoint; the same command goes on.")
-    except (ValueError, RuntimeError) as error:
-        sys.exit(f"oasis_tf.demo: {error}")
-    scores = run.inspector.score()
+    except ValueError as error:
+        print(f"oasis_tf.demo: {error}", file=sys.stderr)
+        return 2
+    print(
+        f"Training on {dataset.num_examples['train']} generated scenes, "
+        f"{config.train.precision}, for at most {_MINUTES.value:g} minutes; "
+        "the first step compiles."
+    )
+    try:
+        is_complete = run.train(max_seconds=60 * _MINUTES.value)
+    except (NonFiniteError, CheckpointError) as error:
+        print(f"oasis_tf.demo: {error}", file=sys.stderr)
+        return 1
+    if not is_complete:
+        print("Stopped after a checkpoint; the same command goes on.")
+        return 0
+    scores = run.scores or run.inspector.score()
     export = run.export()
     pictures = _draw_with(export, dataset, config, workdir / "pictures.png")
     segmented = workdir / "segmentation.png"
@@ -81,7 +94,9 @@ Loss curves: {(workdir / "losses.png").resolve()}
 Exported generator (SavedModel): {export.resolve()}
 """
     )
-    print(_NEXT.format(workdir=workdir))
+    python = os.path.relpath(sys.executable)
+    print(_NEXT.format(workdir=workdir, python=python))
+    return 0
 
 
 def _fastest_precision():
@@ -101,10 +116,11 @@ def _draw_with(export, dataset, config, path):
     """Loads an export, draws validation label maps and writes a sheet."""
     model = tf.saved_model.load(str(export))
     synthesize = model.signatures["synthesize"]
+    num_scenes = min(_NUM_SCENES, dataset.num_examples["validation"])
     batch = next(
         iter(
             pipeline.validation_batches(
-                dataset, config.image_size, _NUM_SCENES, range(_NUM_SCENES)
+                dataset, config.image_size, _NUM_SCENES, range(num_scenes)
             )
         )
     )

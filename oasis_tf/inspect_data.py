@@ -69,7 +69,7 @@ def _find_raw_data():
     builder_class = prepare.find_builder(_DATASET.value)
     config = config_lib.override(config_lib.load(_DATASET.value), _SET.value)
     raw_dir = prepare.resolve_data_dir(builder_class, _DATA_DIR.value)
-    if raw_dir is None and _DATASET.value != "toy_scenes":
+    if raw_dir is None and not builder_class.IS_GENERATED:
         raise ValueError(
             "`--data_dir` must name the folder of the raw data. Received: "
             f"{_DATA_DIR.value!r}."

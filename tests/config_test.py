@@ -18,7 +18,7 @@ EXPERIMENTS = sorted(
 )
 SMALL = Config(
     dataset="toy_scenes",
-    image_size=(32, 64),
+    image_size=(64, 128),
     train=TrainConfig(num_steps=10),
 )
 

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 import tqdm
 from absl import logging
+from tensorflow_datasets.core.download import downloader
 
 from oasis_tf.data import pairs
 from oasis_tf.data import reading
@@ -70,6 +71,8 @@ class SegmentationBuilder(
     """dict of colour -> id, where label files are read by their colours."""
     HOMEPAGE = ""
     CITATION = ""
+    IS_GENERATED = False
+    """Whether there are no raw files: the examples are computed."""
     NUM_THREADS = None
     """Threads that read; None: one per processor."""
 
@@ -189,7 +192,14 @@ class SegmentationBuilder(
                 return [pathlib.Path(dl_manager.manual_dir)]
             except AssertionError:  # TFDS's word for: not there, or empty.
                 pass
-        return [pathlib.Path(d) for d in self.download(dl_manager)]
+        try:
+            return [pathlib.Path(d) for d in self.download(dl_manager)]
+        except (OSError, downloader.DownloadError) as error:
+            raise pairs.DataError(
+                f"{self.name!r} must be downloadable, or be in `--data_dir`: "
+                f"{self.MANUAL_DOWNLOAD_INSTRUCTIONS.strip()} Received: "
+                f"{type(error).__name__}: {error}"
+            ) from error
 
     def _generate_examples(self, split, listings, problems, raw_dirs):
         """Yields the examples of a split.
@@ -256,7 +266,7 @@ class SegmentationBuilder(
             f"All files of {self.name!r} must be good. Received: "
             f"{len(problems)} with a problem, listed by `python -m "
             f"oasis_tf.inspect_data --dataset={self.name} "
-            f"--data_dir={raw_dirs[0]}`. Mend or remove them, or leave them "
+            f"--data_dir={raw_dirs[0]}` with the same `--set`. Mend or remove them, or leave them "
             "out with `--set=data.on_problem=skip`."
             + (f" {hint}" if hint else "")
         )

@@ -19,21 +19,6 @@ from oasis_tf.data.colors import distinct_colors
 from oasis_tf.data.dataset import DatasetInfo
 from oasis_tf.data.label_map import ranges
 
-_SETTINGS = (  # Those of `DataConfig` that count here.
-    "train_images",
-    "train_labels",
-    "validation_images",
-    "validation_labels",
-    "image_suffix",
-    "label_suffix",
-    "validation_share",
-    "num_classes",
-    "class_names",
-    "ignore_id",
-    "remap",
-    "palette",
-)
-
 
 @dataclasses.dataclass(kw_only=True)
 class FolderConfig(tfds.core.BuilderConfig):
@@ -53,7 +38,10 @@ class FolderConfig(tfds.core.BuilderConfig):
         raw_dir = pathlib.Path(self.raw_dir).expanduser().resolve()
         self.raw_dir = str(raw_dir)
         self.settings = config_lib.DataConfig(
-            **{field: getattr(self.settings, field) for field in _SETTINGS}
+            **{
+                field: getattr(self.settings, field)
+                for field in config_lib.FOLDER_SETTINGS
+            }
         )
         if not self.name:
             key = hashlib.sha256(repr((self.raw_dir, self.settings)).encode())

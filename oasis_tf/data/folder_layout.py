@@ -126,11 +126,6 @@ def hold_out(listing, settings):
         dict of split -> `pairs.Listing`; only "train" where the share is 0.
     """
     share = settings.validation_share
-    if not 0 <= share < 1:
-        raise ValueError(
-            "`data.validation_share` must be at least 0 and less than 1. "
-            f"Received: {share}."
-        )
     if share == 0 or len(listing.pairs) < 2:
         return {"train": listing}
     count = max(1, round(share * len(listing.pairs)))

@@ -55,6 +55,12 @@ class Dataset:
             for split in ("train", "validation")
         }
 
+    @functools.cached_property
+    def num_bytes(self):
+        """dict of split -> bytes of its examples; other data, other sizes."""
+        splits = self._builder.info.splits
+        return {split: splits[split].num_bytes for split in splits}
+
     def read(self, split, indices):
         """Returns serialized examples.
 
@@ -171,6 +177,11 @@ def resolve_data_dir(builder_class, data_dir):
                 f"Received: {data_dir!r}."
             )
         return None
+    if builder_class.IS_GENERATED:
+        raise pairs.DataError(
+            f"{builder_class.name!r} is generated and takes no `--data_dir`. "
+            f"Received: {data_dir!r}."
+        )
     raw_dir = pathlib.Path(data_dir).expanduser().resolve()
     if not raw_dir.is_dir():
         raise pairs.DataError(
@@ -204,16 +215,27 @@ def _digest(builder, raw_dir):
             files += [pair.label for pair in listing.pairs]
             files += [problem.path for problem in listing.problems]
         for path in files:
-            status = os.stat(path)
-            add(str(path), status.st_size, status.st_mtime_ns)
+            try:
+                status = os.stat(path)
+            except OSError:  # A link to nothing: told when it is read.
+                add(str(path))
+            else:
+                add(str(path), status.st_size, status.st_mtime_ns)
     return key.hexdigest()[:16]
 
 
 @contextlib.contextmanager
 def _lock(path):
     """Lets one process at a time in; a killed one's lock is free again."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w") as file:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = open(path, "w")
+    except OSError as error:
+        raise ValueError(
+            "`data.prepared_dir` must be a folder that can be written to. "
+            f"Received: {str(path.parent)!r} ({error.strerror})."
+        ) from None
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -227,10 +249,14 @@ def _prepare(builder, raw_dir, root):
     download_config = tfds.download.DownloadConfig(
         manual_dir=raw_dir, try_download_gcs=False
     )
-    # TFDS prints how many bytes it will download, also where there are none.
-    tfds.disable_progress_bar()
+    is_downloaded = raw_dir is None and not builder.IS_GENERATED
+    if is_downloaded:  # TFDS shows how far it is.
+        redirected = contextlib.nullcontext()
+    else:  # It also prints how many bytes it downloads where it does not.
+        tfds.disable_progress_bar()
+        redirected = contextlib.redirect_stdout(io.StringIO())
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
+        with redirected:
             builder.download_and_prepare(
                 download_dir=root / "downloads",
                 download_config=download_config,

@@ -7,6 +7,7 @@ import tempfile
 
 import tensorflow as tf
 
+from oasis_tf.data.image import to_uint8
 from oasis_tf.data.label_map import one_hot
 from oasis_tf.models import noise as noise_lib
 
@@ -93,20 +94,6 @@ class ServedGenerator(tf.Module):
             0,
             f"Height and width of `label_map` must be multiples of {multiple}.",
         )
-
-
-def to_uint8(image):
-    """Returns images as they are stored and shown.
-
-    Args:
-        image: `[..., 3]`, float, in [-1, 1].
-
-    Returns:
-        `[..., 3]`, uint8.
-    """
-    return tf.cast(
-        tf.clip_by_value(tf.round((image + 1) * 127.5), 0, 255), tf.uint8
-    )
 
 
 def export(generator, noise, info, directory, version):

@@ -4,9 +4,9 @@ import re
 
 import numpy as np
 
-# How the published networks name what we name otherwise; `{}` is the block's
-# index. The first activation and the up-sampling take a number in the
-# discriminator's `conv1`, so its index depends on the block's kind.
+# How the published networks name what we name otherwise. In the discriminator
+# the activation and the up-sampling in front of a first convolution are
+# numbered with it, so its number depends on the block's kind.
 _GENERATOR_NAMES = (
     (r"conv_in/", "fc."),
     (r"conv_out/", "conv_img."),

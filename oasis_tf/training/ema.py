@@ -61,49 +61,73 @@ class StatisticsEstimator:
 
         @tf.function(autograph=False)
         def distributed_forward(batch):
-            momentums = [norm.momentum for norm in self._batch_norms]
-            for norm in self._batch_norms:
-                norm.momentum = 0.0  # What is collected is this batch's alone.
-            strategy.run(forward, (batch,))
-            for norm, momentum in zip(
-                self._batch_norms, momentums, strict=True
-            ):
-                norm.momentum = momentum
+            with self._collecting_this_batch_alone():
+                strategy.run(forward, (batch,))
 
         self._forward = distributed_forward
 
     @contextlib.contextmanager
-    def estimated(self, batches):
-        """Context in which the generator has the statistics of `batches`.
+    def _collecting_this_batch_alone(self):
+        momentums = [norm.momentum for norm in self._batch_norms]
+        try:
+            for norm in self._batch_norms:
+                norm.momentum = 0.0
+            yield
+        finally:
+            for norm, momentum in zip(self._batch_norms, momentums):
+                norm.momentum = momentum
 
-        The averages come back at its end, for the average goes on from them.
+    def estimate(self, batches):
+        """Runs batches through the generator, as in training.
+
+        The power iterations go on from the averaged vectors, which are not of
+        length 1 and belong to no kernel in particular; they are part of what
+        is estimated. The generator itself stays as it is.
 
         Args:
             batches: iterable of distributed training batches.
+
+        Returns:
+            Values of `generator.statistics`: the means of the batches'
+            statistics, and the last power-iteration vectors.
         """
         statistics = self._generator.statistics
-        averages = [variable.numpy() for variable in statistics]
-        moving = [
-            variable
-            for norm in self._batch_norms
-            for variable in (norm.moving_mean, norm.moving_variance)
-        ]
-        sums = [0.0 for _ in moving]
+        averages = [np.array(variable) for variable in statistics]
+        num_moving = 2 * len(self._batch_norms)
+        sums = [0.0] * num_moving
         num_batches = 0
         try:
             for batch in batches:
                 self._forward(batch)
                 num_batches += 1
                 sums = [
-                    total + variable.numpy().astype(np.float64)
-                    for total, variable in zip(sums, moving, strict=True)
+                    total + np.array(variable, np.float64)
+                    for total, variable in zip(sums, statistics)
                 ]
-            self._assign(moving, [total / num_batches for total in sums])
+            vectors = [np.array(v) for v in statistics[num_moving:]]
+        finally:
+            self._assign(averages)
+        return [total / num_batches for total in sums] + vectors
+
+    @contextlib.contextmanager
+    def using(self, estimated):
+        """Context in which the generator has estimated statistics.
+
+        The averages come back at its end, for the average goes on from them.
+
+        Args:
+            estimated: what `estimate` returned.
+        """
+        averages = [np.array(v) for v in self._generator.statistics]
+        try:
+            self._assign(estimated)
             yield self._generator
         finally:
-            self._assign(statistics, averages)
+            self._assign(averages)
 
-    def _assign(self, variables, values):
+    def _assign(self, values):
         with self._strategy.scope():
-            for variable, value in zip(variables, values, strict=True):
+            for variable, value in zip(
+                self._generator.statistics, values, strict=True
+            ):
                 variable.assign(value)

@@ -9,13 +9,13 @@ import tensorflow as tf
 
 from oasis_tf import sheets
 from oasis_tf.data import pipeline
+from oasis_tf.data.image import to_float
+from oasis_tf.data.image import to_uint8
 from oasis_tf.data.label_map import colorize
 from oasis_tf.data.label_map import one_hot
 from oasis_tf.evaluation import miou
-from oasis_tf.exporters.saved_model import to_uint8
 from oasis_tf.training.ema import StatisticsEstimator
 from oasis_tf.training.train_step import draw_noise
-from oasis_tf.training.train_step import to_float
 
 _NUM_LOOKS = 4  # Fakes of each label map on a sample sheet.
 _SAMPLE_SEED, _STATISTICS_SEED = (1, 0), (1, 1)
@@ -37,6 +37,7 @@ class Inspector:
         self._dataset = dataset
         self._info = dataset.info
         self._strategy = strategy
+        self._estimated = (None, None)  # A step, and its statistics.
         self._estimator = StatisticsEstimator(
             state.ema_generator,
             functools.partial(self._noise, _STATISTICS_SEED),
@@ -66,8 +67,15 @@ class Inspector:
     def averaged_generator(self):
         """Context with the averaged generator, its statistics estimated.
 
-        They come from the run's first training batches.
+        They come from the run's first training batches, once for each step.
         """
+        step = int(self._state.step.numpy())
+        if self._estimated[0] != step:
+            self._estimated = (step, self._estimate())
+        with self._estimator.using(self._estimated[1]) as generator:
+            yield generator
+
+    def _estimate(self):
         train = self._config.train
         batches = pipeline.train_batches(
             self._dataset,
@@ -77,10 +85,9 @@ class Inspector:
             train.seed,
         )
         distributed = self._strategy.experimental_distribute_dataset(batches)
-        with self._estimator.estimated(
+        return self._estimator.estimate(
             itertools.islice(distributed, train.ema_statistics_batches)
-        ) as generator:
-            yield generator
+        )
 
     def sample_sheet(self):
         """Draws a row for each of some validation label maps.
@@ -145,10 +152,13 @@ class Inspector:
             self._dataset.num_examples["validation"],
             self._config.log.validation_images,
         )
+        train = self._config.train
+        parts = self._strategy.num_replicas_in_sync * train.accumulation_steps
         batches = pipeline.validation_batches(
             self._dataset,
             self._config.image_size,
-            self._config.train.global_batch_size,
+            # One device's share of a training batch: what fits in there.
+            train.global_batch_size // parts,
             range(num_images),
         )
         channels = self._info.semantic_channels

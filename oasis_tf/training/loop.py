@@ -52,17 +52,17 @@ class Run:
                 perceptual_loss = PerceptualLoss(config.train.vgg_weights)
         with self._strategy.scope():
             self.state = create_state(config, dataset.info.semantic_channels)
-        self._check_image_size()
         self._step = compile_step(
             self.state, config, dataset.info, self._strategy, perceptual_loss
         )
-        # Last, so that settings which do not fit leave no directory behind.
+        # After what may fail: settings that do not fit leave no directory.
         self._lock = workdir_lib.claim(self.workdir, config, dataset)
         self.checkpoints = Checkpoints(
             self.state,
             self.workdir / "checkpoints",
             config.log.keep_checkpoints,
         )
+        self.scores = None  # The last that were taken.
         self.inspector = Inspector(self.state, config, dataset, self._strategy)
         self._stop_signal = None
 
@@ -76,16 +76,6 @@ class Run:
                 f"{train.global_batch_size}, {num_replicas} devices, "
                 f"{train.accumulation_steps} steps."
             )
-
-    def _check_image_size(self):
-        size = self.config.image_size
-        for model in (self.state.generator, self.state.discriminator):
-            multiple = model.size_multiple
-            if any(n < multiple or n % multiple for n in size):
-                raise ValueError(
-                    f"`image_size` must be multiples of {multiple} for the "
-                    f"{model.name} of this configuration. Received: {size}."
-                )
 
     def train(self, max_seconds=float("inf")):
         """Trains up to `num_steps`, from the last checkpoint if there is one.
@@ -102,12 +92,20 @@ class Run:
             CheckpointError: if no checkpoint of the run can be read.
         """
         start = time.monotonic()
+        self._stop_signal = None
+        with self._signals():
+            path = self.checkpoints.restore()
+            if path:
+                logging.info("Going on from %s.", path)
+            self._train_on(start + max_seconds)
+        return self._stop_signal is None
+
+    def _train_on(self, deadline):
+        """Takes steps from where the state is, up to a time at the latest."""
         train, log = self.config.train, self.config.log
-        path = self.checkpoints.restore()
-        if path:
-            logging.info("Going on from %s.", path)
-        step = self._finished_steps()
-        history = LossHistory(self.workdir / "losses.csv", step)
+        step = saved_step = self._finished_steps()
+        losses = History(self.workdir / "losses.csv", step)
+        scores = History(self.workdir / "scores.csv", step)
         writer = tf.summary.create_file_writer(str(self.workdir / "summaries"))
         batches = iter(self._batches(step))
         pending = []  # (step, losses) not looked at yet.
@@ -120,45 +118,41 @@ class Run:
         )
         is_last = step >= train.num_steps
         since = time.monotonic()
-        with writer.as_default(), self._signals(), bar:
-            while not is_last and not self._stop_signal:
-                pending.append((step, self._step(next(batches))))
+        with writer.as_default(), bar:
+            while not (is_last or self._stop_signal):
                 step += 1
+                pending.append((step, self._step(next(batches))))
                 bar.update()
-                is_last = (
-                    step >= train.num_steps
-                    or time.monotonic() - start > max_seconds
-                )
-
-                def is_due(every, step=step, is_last=is_last):
-                    return is_last or (every > 0 and step % every == 0)
-
-                is_saved = is_due(log.checkpoint_every) or self._stop_signal
-                is_drawn = is_due(log.sample_every)
-                is_validated = is_due(log.validate_every)
-                if not (
-                    is_due(log.log_every)
-                    or is_saved
-                    or is_drawn
-                    or is_validated
-                ):
+                is_last = step >= train.num_steps or time.monotonic() > deadline
+                is_due = {
+                    name: is_last or (every > 0 and step % every == 0)
+                    for name, every in (
+                        ("log", log.log_every),
+                        ("checkpoint", log.checkpoint_every),
+                        ("sample", log.sample_every),
+                        ("validate", log.validate_every),
+                    )
+                }
+                if not any(is_due.values()):
                     continue
-                losses = self._finite(pending)
+                last_losses = self._finite(pending)
                 num_images = len(pending) * train.global_batch_size
                 rate = num_images / (time.monotonic() - since)
                 pending.clear()
-                self._log(step, losses, rate, history, bar)
-                if is_saved:
+                self._log(step, last_losses, rate, losses, bar)
+                if is_due["checkpoint"]:
                     self.checkpoints.save()
-                if is_drawn:
-                    history.draw(self.workdir / "losses.png")
-                if is_drawn and self._has_validation:
+                    saved_step = step
+                if is_due["sample"]:
+                    losses.draw(self.workdir / "losses.png")
                     self._draw_samples(step)
-                if is_validated and self._has_validation:
-                    self._validate(step, bar)
+                if is_due["validate"]:
+                    self._validate(step, scores, bar)
                 since = time.monotonic()
-        history.draw(self.workdir / "losses.png")
-        return self._stop_signal is None
+            if step > saved_step:  # A signal came in between.
+                self._finite(pending)
+                self.checkpoints.save()
+        losses.draw(self.workdir / "losses.png")
 
     def _finished_steps(self):
         return int(self.state.step.numpy())
@@ -180,6 +174,7 @@ class Run:
 
     def _finite(self, pending):
         """Returns the last losses; raises NonFiniteError at the first bad."""
+        losses = None
         for step, losses in pending:
             losses = {name: float(value) for name, value in losses.items()}
             for name, value in losses.items():
@@ -203,34 +198,35 @@ class Run:
         bar.set_postfix_str(", ".join(texts))
 
     def _draw_samples(self, step):
+        if not self._has_validation:
+            return
         sheet = self.inspector.sample_sheet()
         path = self.workdir / "samples" / f"step_{step:07d}.png"
         path.parent.mkdir(exist_ok=True)
         Image.fromarray(sheet).save(path)
         tf.summary.image("samples", sheet[None], step=step)
 
-    def _validate(self, step, bar):
-        scores = self.inspector.score()
-        for name, value in scores.items():
+    def _validate(self, step, history, bar):
+        if not self._has_validation:
+            return
+        self.scores = self.inspector.score()
+        history.add(step, self.scores)
+        for name, value in self.scores.items():
             tf.summary.scalar(name, value, step=step)
-        texts = [f"{name} {value:.3f}" for name, value in scores.items()]
+        texts = [f"{name} {value:.3f}" for name, value in self.scores.items()]
         bar.write(f"step {step}: {', '.join(texts)}")
-        with open(self.workdir / "scores.jsonl", "a") as file:
-            file.write(json.dumps({"step": step} | scores) + "\n")
-        if self.config.log.best_score:
-            self._keep_best(step, scores[self.config.log.best_score])
+        name = self.config.log.best_score
+        if name and np.isfinite(self.scores[name]):
+            self._keep_best(step, name, self.scores[name])
 
-    def _keep_best(self, step, score):
+    def _keep_best(self, step, name, score):
         record = self.workdir / "best" / "best.json"
         if record.is_file():
-            if score <= json.loads(record.read_text())["score"]:
+            best = json.loads(record.read_text())
+            if best["name"] == name and best["score"] >= score:
                 return
         Checkpoints(self.state, record.parent, keep=1).save()
-        best = {
-            "step": step,
-            "name": self.config.log.best_score,
-            "score": score,
-        }
+        best = {"step": step, "name": name, "score": score}
         workdir_lib.write(record, json.dumps(best))
 
     def export(self):

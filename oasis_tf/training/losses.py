@@ -13,9 +13,11 @@ def count_classes(label_map, semantic_channels):
     Returns:
         `[S]`, float32.
     """
-    # Not `tf.math.bincount`, which XLA does not compile for dynamic ranges.
-    one_hot = tf.one_hot(label_map, semantic_channels, dtype=tf.float32)
-    return tf.reduce_sum(one_hot, axis=[0, 1, 2])
+    # Unlike one-hot maps this takes no [B, H, W, S], unlike
+    # `tf.math.bincount` XLA compiles it.
+    labels = tf.reshape(label_map, [-1])
+    ones = tf.ones_like(labels, tf.float32)
+    return tf.math.unsorted_segment_sum(ones, labels, semantic_channels)
 
 
 def balanced_class_weights(class_counts, has_dont_care):

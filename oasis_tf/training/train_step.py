@@ -5,6 +5,7 @@ import dataclasses
 import keras
 import tensorflow as tf
 
+from oasis_tf.data.image import to_float
 from oasis_tf.data.label_map import one_hot
 from oasis_tf.models import noise as noise_lib
 from oasis_tf.models.discriminator import build_discriminator
@@ -229,20 +230,6 @@ def train_step(state, batch, draws, train, has_dont_care, perceptual_loss=None):
     return metrics
 
 
-def to_float(image):
-    """Returns images as the networks take them.
-
-    Args:
-        image: `[B, H, W, 3]`, uint8; or float32, as it is to be.
-
-    Returns:
-        `[B, H, W, 3]`, float32, in [-1, 1].
-    """
-    if image.dtype == tf.uint8:
-        return tf.cast(image, tf.float32) / 127.5 - 1
-    return image
-
-
 def _class_weights(label_map, semantic_channels, train, has_dont_care):
     if not train.class_balancing:
         return losses.uniform_class_weights(semantic_channels, has_dont_care)
@@ -292,8 +279,19 @@ def minimize(loss_fn, batch, variables, optimizer, num_parts=1, clip_norm=0.0):
         )
         for name, value in losses_.items():
             metrics[name] = metrics.get(name, 0.0) + value / num_parts
+    is_scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+    if num_replicas > 1 and (clip_norm > 0 or is_scaled):
+        # Both clipping and the loss scale's look for infinity must see what
+        # all replicas found. Each then gives an equal share to the sum.
+        context = tf.distribute.get_replica_context()
+        gradients = [
+            g / num_replicas
+            for g in context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+        ]
     if clip_norm > 0:
-        gradients = _clip(gradients, clip_norm, optimizer)
+        # On one share of the sum, and times the loss scale.
+        largest = optimizer.scale_loss(tf.constant(clip_norm / num_replicas))
+        gradients, _ = tf.clip_by_global_norm(gradients, largest)
     optimizer.apply(gradients, variables)
     return metrics
 
@@ -312,20 +310,6 @@ def _split(batch, num_parts):
         {name: pieces[i] for name, pieces in split.items()}
         for i in range(num_parts)
     ]
-
-
-def _clip(gradients, clip_norm, optimizer):
-    """Clips the gradients' norm over all replicas, before they are summed."""
-    context = tf.distribute.get_replica_context()
-    if context.num_replicas_in_sync > 1:
-        # Every replica then holds the same mean, of which the optimizer's
-        # sum over replicas takes equal shares.
-        gradients = context.all_reduce(
-            tf.distribute.ReduceOp.SUM, list(gradients)
-        )
-    scale = optimizer.scale_loss(tf.constant(1.0))
-    gradients, _ = tf.clip_by_global_norm(gradients, clip_norm * scale)
-    return [g / context.num_replicas_in_sync for g in gradients]
 
 
 def compile_step(state, config, info, strategy, perceptual_loss=None):

@@ -30,11 +30,18 @@ def claim(workdir, config, dataset):
 
     Raises:
         ResumeError: if another process trains there, or the directory's run
-            has other settings or other data; nothing is written then.
+            has other settings or other data; its files stay as they are.
+        ValueError: if the directory cannot be written to.
     """
     workdir = pathlib.Path(workdir)
-    workdir.mkdir(parents=True, exist_ok=True)
-    lock = open(workdir / ".lock", "w")
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        lock = open(workdir / ".lock", "w")
+    except OSError as error:
+        raise ValueError(
+            "`--workdir` must be a folder that can be written to. Received: "
+            f"{str(workdir)!r} ({error.strerror})."
+        ) from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -44,6 +51,7 @@ def claim(workdir, config, dataset):
         ) from None
     facts = {
         "num_examples": dataset.num_examples,
+        "num_bytes": dataset.num_bytes,
         "info": json.loads(dataset.info.to_json()),
     }
     config_file, facts_file = workdir / "config.json", workdir / "dataset.json"

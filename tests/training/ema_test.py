@@ -115,7 +115,9 @@ class StatisticsEstimatorTest(tf.test.TestCase):
         expected = [
             np.mean(values, axis=0) for values in zip(*self.batch_statistics())
         ]
-        with self.estimator.estimated(self.batches) as model:
+        with self.estimator.using(
+            self.estimator.estimate(self.batches)
+        ) as model:
             moving = [
                 variable.numpy()
                 for norm in self.norms(model)
@@ -127,7 +129,7 @@ class StatisticsEstimatorTest(tf.test.TestCase):
 
     def test_outside_all_variables_are_back_bit_for_bit(self):
         before = self.model.get_weights()
-        with self.estimator.estimated(self.batches):
+        with self.estimator.using(self.estimator.estimate(self.batches)):
             inside = self.model.get_weights()
         for old, new in zip(before, self.model.get_weights()):
             self.assertAllEqual(old, new)
@@ -137,13 +139,13 @@ class StatisticsEstimatorTest(tf.test.TestCase):
     def test_statistics_are_back_after_an_error_inside(self):
         before = self.model.get_weights()
         with self.assertRaises(KeyError):
-            with self.estimator.estimated(self.batches):
+            with self.estimator.using(self.estimator.estimate(self.batches)):
                 raise KeyError
         for old, new in zip(before, self.model.get_weights()):
             self.assertAllEqual(old, new)
 
     def test_momentum_of_training_stays(self):
-        with self.estimator.estimated(self.batches):
+        with self.estimator.using(self.estimator.estimate(self.batches)):
             pass
         self.assertEqual({n.momentum for n in self.norms(self.model)}, {0.9})
 

@@ -182,6 +182,18 @@ class LoopTest(tf.test.TestCase, parameterized.TestCase):
         self.assertIs(signal.getsignal(number), before)
         self.assertTrue(self.run_with(FakeStep(), workdir=self.copy()).train())
 
+    def test_signal_during_a_checkpoint_takes_effect_after_the_next_step(self):
+        run = self.run_with(FakeStep(), checkpoint_every=2)
+        save = run.checkpoints.save
+
+        def interrupt():
+            os.kill(os.getpid(), signal.SIGTERM)
+            return save()
+
+        with mock.patch.object(run.checkpoints, "save", interrupt):
+            self.assertFalse(run.train())
+        self.assertEqual(saved_steps(self.workdir), [2, 3])
+
     def test_time_that_is_up_ends_the_run_as_its_last_step_does(self):
         run = self.run_with(FakeStep())
         self.assertTrue(run.train(max_seconds=0))
@@ -286,7 +298,6 @@ class WholeRunTest(tf.test.TestCase):
         cls.folder = pathlib.Path(
             cls.enterClassContext(tempfile.TemporaryDirectory())
         )
-        train = {"generator_lr": 1e-3, "discriminator_lr": 1e-3}
         config = tiny.config(
             **NETWORKS,
             train={"generator_lr": 1e-3, "discriminator_lr": 1e-3},

@@ -65,6 +65,7 @@ class Builder(builder.SegmentationBuilder):
     """
 
     name = "toy_scenes"
+    IS_GENERATED = True
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First release."}
     NUM_THREADS = 1  # Drawing is many small steps: threads would only wait.

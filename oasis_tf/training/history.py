@@ -1,4 +1,4 @@
-"""The losses of a run: `losses.csv` and the curves drawn from it."""
+"""Numbers of a run by step: kept in a CSV file, drawn as curves."""
 
 import csv
 import os
@@ -7,11 +7,11 @@ import pathlib
 import matplotlib.figure
 
 
-class LossHistory:
-    """The losses at the steps they were logged, kept in a file.
+class History:
+    """Named numbers at some steps, kept in a file.
 
     Args:
-        path: of the CSV file: a column "step" and one per loss.
+        path: of the CSV file: a column "step" and one per name.
         step: finished steps; what the file holds beyond them is dropped, for
             a resumed run makes these steps again.
     """
@@ -20,43 +20,42 @@ class LossHistory:
         self._path = pathlib.Path(path)
         self.rows = []
         if self._path.is_file():
-            with open(self._path, newline="") as file:
-                rows = [
-                    {name: float(value) for name, value in row.items()}
-                    for row in csv.DictReader(file)
-                    # A line that was cut off in writing lacks fields.
-                    if row and all(row.values())
-                ]
+            # A line that was cut off in writing does not end.
+            text = self._path.read_text().rpartition("\n")[0]
+            rows = [
+                {name: float(value) for name, value in row.items()}
+                for row in csv.DictReader(text.splitlines())
+            ]
             self.rows = [row for row in rows if row["step"] <= step]
             self._rewrite()
 
-    def add(self, step, losses):
+    def add(self, step, numbers):
         """Adds a line.
 
         Args:
             step: finished steps.
-            losses: {name: float}.
+            numbers: {name: float}.
         """
-        row = {"step": float(step)} | losses
-        if not self.rows:
-            self.rows.append(row)
+        self.rows.append({"step": float(step)} | numbers)
+        if len(self.rows) == 1:
             self._rewrite()
             return
-        self.rows.append(row)
         with open(self._path, "a", newline="") as file:
-            csv.DictWriter(file, self.rows[0].keys()).writerow(row)
+            self._writer(file).writerow(self.rows[-1])
+
+    def _writer(self, file):
+        return csv.DictWriter(file, self.rows[0].keys(), lineterminator="\n")
 
     def _rewrite(self):
         temporary = self._path.with_suffix(".tmp")
         with open(temporary, "w", newline="") as file:
             if self.rows:
-                writer = csv.DictWriter(file, self.rows[0].keys())
-                writer.writeheader()
-                writer.writerows(self.rows)
+                self._writer(file).writeheader()
+                self._writer(file).writerows(self.rows)
         os.replace(temporary, self._path)
 
     def draw(self, path):
-        """Draws the curves, one panel for each network.
+        """Draws losses, named "network/part", one panel for each network.
 
         Args:
             path: of the picture.

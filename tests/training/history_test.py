@@ -5,30 +5,30 @@ import pathlib
 import tensorflow as tf
 from PIL import Image
 
-from oasis_tf.training.curves import LossHistory
+from oasis_tf.training.history import History
 
 
 def losses(value):
     return {"generator/adversarial": value, "discriminator/real": 2 * value}
 
 
-class LossHistoryTest(tf.test.TestCase):
+class HistoryTest(tf.test.TestCase):
     def setUp(self):
         super().setUp()
         self.path = pathlib.Path(self.get_temp_dir()) / "losses.csv"
 
     def test_losses_come_back_from_the_file(self):
-        history = LossHistory(self.path, step=0)
+        history = History(self.path, step=0)
         history.add(10, losses(0.1))
         history.add(20, losses(1e-9))
-        again = LossHistory(self.path, step=20)
+        again = History(self.path, step=20)
         self.assertEqual(
             again.rows,
             [{"step": 10.0} | losses(0.1), {"step": 20.0} | losses(1e-9)],
         )
 
     def test_file_has_a_header_and_a_line_for_each_step(self):
-        history = LossHistory(self.path, step=0)
+        history = History(self.path, step=0)
         history.add(1, losses(0.5))
         history.add(2, losses(0.25))
         self.assertEqual(
@@ -41,27 +41,27 @@ class LossHistoryTest(tf.test.TestCase):
         )
 
     def test_lines_beyond_the_step_are_dropped(self):
-        history = LossHistory(self.path, step=0)
+        history = History(self.path, step=0)
         for step in (10, 20, 30):
             history.add(step, losses(step))
-        resumed = LossHistory(self.path, step=20)
+        resumed = History(self.path, step=20)
         resumed.add(30, losses(0.5))
-        again = LossHistory(self.path, step=100)
+        again = History(self.path, step=100)
         self.assertEqual([row["step"] for row in again.rows], [10, 20, 30])
         self.assertEqual(again.rows[-1], {"step": 30.0} | losses(0.5))
 
     def test_a_line_cut_off_in_writing_is_dropped(self):
-        history = LossHistory(self.path, step=0)
+        history = History(self.path, step=0)
         history.add(10, losses(0.5))
         for end in ("20.0", "20.0,", "20.0,0.2", "20.0,0.2,"):
             whole = self.path.read_text()
             self.path.write_text(whole + end)
-            again = LossHistory(self.path, step=100)
+            again = History(self.path, step=100)
             self.assertEqual([row["step"] for row in again.rows], [10])
             self.assertEqual(self.path.read_text(), whole)
 
     def test_draws_a_picture(self):
-        history = LossHistory(self.path, step=0)
+        history = History(self.path, step=0)
         history.add(1, losses(0.5))
         history.add(2, losses(0.25))
         picture = self.path.with_name("losses.png")
@@ -71,7 +71,7 @@ class LossHistoryTest(tf.test.TestCase):
 
     def test_draws_nothing_before_the_first_losses(self):
         picture = self.path.with_name("losses.png")
-        LossHistory(self.path, step=0).draw(picture)
+        History(self.path, step=0).draw(picture)
         self.assertFalse(picture.exists())
 
 
