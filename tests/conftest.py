@@ -1,7 +1,14 @@
 """Settings of all tests: two logical CPU devices stand in for two GPUs."""
 
+import os
+import tempfile
+
 import pytest
 import tensorflow as tf
+
+# Data are prepared here and not in the user's cache, also by subprocesses.
+_CACHE = tempfile.TemporaryDirectory(prefix="oasis_tf_tests_")
+os.environ["XDG_CACHE_HOME"] = _CACHE.name
 
 # TensorFlow takes them only before it first computes something, which a test
 # module may do as it is imported.

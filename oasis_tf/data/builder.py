@@ -266,9 +266,9 @@ class SegmentationBuilder(
             f"All files of {self.name!r} must be good. Received: "
             f"{len(problems)} with a problem, listed by `python -m "
             f"oasis_tf.inspect_data --dataset={self.name} "
-            f"--data_dir={raw_dirs[0]}` with the same `--set`. Mend or remove them, or leave them "
-            "out with `--set=data.on_problem=skip`."
-            + (f" {hint}" if hint else "")
+            f"--data_dir={raw_dirs[0]}` with the same `--set`. Mend or "
+            "remove them, or leave them out with "
+            "`--set=data.on_problem=skip`." + (f" {hint}" if hint else "")
         )
 
 

@@ -17,7 +17,7 @@ from oasis_tf.exporters import saved_model
 from oasis_tf.training import workdir as workdir_lib
 from oasis_tf.training.checkpoint import Checkpoints
 from oasis_tf.training.checkpoint import NonFiniteError
-from oasis_tf.training.curves import LossHistory
+from oasis_tf.training.history import History
 from oasis_tf.training.inspector import Inspector
 from oasis_tf.training.perceptual import PerceptualLoss
 from oasis_tf.training.train_step import compile_step

@@ -277,7 +277,7 @@ class LoopTest(tf.test.TestCase, parameterized.TestCase):
         self.assertTrue(run.train())
 
     @parameterized.parameters(
-        ({"image_size": (16, 18)}, "multiples of 4 .* discriminator"),
+        ({"image_size": (16, 18)}, "multiples of 4"),
         ({"train": {"global_batch_size": 4, "accumulation_steps": 3}}, "mult"),
         ({"train": {"lambda_vgg": 1.0}}, "train.vgg_weights"),
     )
