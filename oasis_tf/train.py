@@ -35,17 +35,20 @@ _SET = flags.DEFINE_multi_string(
 def main(argv):
     if len(argv) > 1:
         return _fail(f"Unknown arguments: {' '.join(argv[1:])}", 2)
+    try:
+        config = config_lib.override(
+            config_lib.load(_DATASET.value), _SET.value
+        )
+    except ValueError as error:
+        return _fail(error, 2)
+    print(config_lib.to_json(config))
     logging.set_verbosity(logging.INFO)
-    # Imported late, so that --help and mistyped flags answer at once.
+    # Imported late, so that --help and mistyped settings answer at once.
     from oasis_tf import data
     from oasis_tf.training import checkpoint
     from oasis_tf.training import loop
 
     try:
-        config = config_lib.override(
-            config_lib.load(_DATASET.value), _SET.value
-        )
-        print(config_lib.to_json(config))
         workdir = _WORKDIR.value or f"runs/{config.dataset}"
         dataset = data.load(
             config.dataset, _DATA_DIR.value, config.data, config.image_size

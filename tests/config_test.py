@@ -17,7 +17,7 @@ EXPERIMENTS = sorted(
     if path.stem != "__init__"
 )
 SMALL = Config(
-    dataset="toy_scenes",
+    dataset="folder",
     image_size=(64, 128),
     train=TrainConfig(num_steps=10),
 )
@@ -65,7 +65,7 @@ def test_load_takes_a_file(tmp_path):
     path.write_text(
         "from oasis_tf.config import Config, TrainConfig\n"
         "def get_config():\n"
-        "    return Config('mine', (32, 32), TrainConfig(num_steps=7))\n"
+        "    return Config('mine', (64, 64), TrainConfig(num_steps=7))\n"
     )
     assert config.load(str(path)).train.num_steps == 7
 
@@ -105,7 +105,7 @@ def test_override_sets_a_field_of_a_section(setting, section, field, value):
 
 
 def test_override_sets_a_field_outside_of_sections():
-    assert config.override(SMALL, ["image_size=64,96"]).image_size == (64, 96)
+    assert config.override(SMALL, ["image_size=64,192"]).image_size == (64, 192)
 
 
 def test_the_last_of_two_overrides_holds():
@@ -145,11 +145,20 @@ def test_override_says_what_is_wrong(setting, message):
     ("setting", "message"),
     [
         ("train.precision=float64", "`train.precision` must be one of"),
-        ("train.num_steps=0", "`num_steps` must be at least 1"),
-        ("train.ema_decay=1.5", "`train.ema_decay` must be at most 1"),
-        ("train.lambda_labelmix=-1", "`lambda_labelmix` must be at least 0"),
+        ("train.num_steps=0", "`train.num_steps` must be at least 1"),
+        (
+            "train.ema_decay=1.5",
+            "`train.ema_decay` must be at least 0 and at most 1",
+        ),
+        (
+            "train.lambda_labelmix=-1",
+            "`train.lambda_labelmix` must be at least 0",
+        ),
         ("data.on_problem=ignore", "`data.on_problem` must be one of"),
-        ("data.validation_share=1", "`data.validation_share` must be between"),
+        (
+            "data.validation_share=1",
+            "`data.validation_share` must be at least 0",
+        ),
         ("generator.noise=some", "`generator.noise` must be one of"),
         ("generator.channels=8", "`generator.channels` must be two or more"),
         ("log.best_score=fid", "`log.best_score` must be one of"),
@@ -167,22 +176,22 @@ def test_configs_cannot_be_changed_in_place():
 
 def test_json_holds_every_field():
     tree = json.loads(config.to_json(SMALL))
-    assert tree["image_size"] == [32, 64]
+    assert tree["image_size"] == [64, 128]
     assert tree["train"]["num_steps"] == 10
     assert set(tree["data"]) == {f.name for f in dataclasses.fields(DataConfig)}
 
 
 def test_equal_configs_have_no_differences():
     assert config.differences(SMALL, config.to_json(SMALL)) == {}
-    changed = config.override(SMALL, ["data.load_size=40,80"])
-    again = config.override(SMALL, ["data.load_size=40,80"])
+    changed = config.override(SMALL, ["data.load_size=80,160"])
+    again = config.override(SMALL, ["data.load_size=80,160"])
     assert config.differences(again, config.to_json(changed)) == {}
 
 
 def test_differences_are_named_with_both_values():
-    changed = config.override(SMALL, ["train.seed=3", "image_size=32,32"])
+    changed = config.override(SMALL, ["train.seed=3", "image_size=64,64"])
     assert config.differences(changed, config.to_json(SMALL)) == {
-        "image_size": ([32, 64], [32, 32]),
+        "image_size": ([64, 128], [64, 64]),
         "train.seed": (0, 3),
     }
 

@@ -11,7 +11,6 @@ import numpy as np
 import tensorflow_datasets as tfds
 import tqdm
 from absl import logging
-from tensorflow_datasets.core.download import downloader
 
 from oasis_tf.data import pairs
 from oasis_tf.data import reading
@@ -194,11 +193,11 @@ class SegmentationBuilder(
                 pass
         try:
             return [pathlib.Path(d) for d in self.download(dl_manager)]
-        except (OSError, downloader.DownloadError) as error:
+        except (OSError, tfds.download.DownloadError) as error:
+            advice = (self.MANUAL_DOWNLOAD_INSTRUCTIONS or "").strip()
             raise pairs.DataError(
-                f"{self.name!r} must be downloadable, or be in `--data_dir`: "
-                f"{self.MANUAL_DOWNLOAD_INSTRUCTIONS.strip()} Received: "
-                f"{type(error).__name__}: {error}"
+                f"{self.name!r} must be in `--data_dir` or downloadable. "
+                f"{advice} Received: {type(error).__name__}: {error}"
             ) from error
 
     def _generate_examples(self, split, listings, problems, raw_dirs):

@@ -92,7 +92,7 @@ class StatisticsEstimator:
             statistics, and the last power-iteration vectors.
         """
         statistics = self._generator.statistics
-        averages = [np.array(variable) for variable in statistics]
+        averages = [variable.numpy() for variable in statistics]
         num_moving = 2 * len(self._batch_norms)
         sums = [0.0] * num_moving
         num_batches = 0
@@ -101,10 +101,10 @@ class StatisticsEstimator:
                 self._forward(batch)
                 num_batches += 1
                 sums = [
-                    total + np.array(variable, np.float64)
+                    total + variable.numpy().astype(np.float64)
                     for total, variable in zip(sums, statistics)
                 ]
-            vectors = [np.array(v) for v in statistics[num_moving:]]
+            vectors = [v.numpy() for v in statistics[num_moving:]]
         finally:
             self._assign(averages)
         return [total / num_batches for total in sums] + vectors
@@ -118,7 +118,7 @@ class StatisticsEstimator:
         Args:
             estimated: what `estimate` returned.
         """
-        averages = [np.array(v) for v in self._generator.statistics]
+        averages = [v.numpy() for v in self._generator.statistics]
         try:
             self._assign(estimated)
             yield self._generator

@@ -115,7 +115,6 @@ def test_names_what_it_tried_and_what_is_there(tmp_path):
             {"train_images": "images", "train_labels": "nowhere"},
             "`data.train_labels` must be a folder .* 'nowhere'",
         ),
-        ({"validation_share": 1.5}, "less than 1"),
         ({"class_names": "no.txt"}, "`data.class_names` must be a file"),
         ({"num_classes": 2, "class_names": "c.txt"}, "2, and 3 names"),
         ({"remap": "5:9"}, "Received: 5:9"),

@@ -13,7 +13,6 @@ from oasis_tf.data.toy_scenes import Builder
 from oasis_tf.exporters import saved_model
 from oasis_tf.models import noise as noise_lib
 from oasis_tf.models.generator import Generator
-from oasis_tf.training.train_step import to_float
 from tests import tiny
 
 SEMANTIC_CHANNELS = tiny.SEMANTIC_CHANNELS
@@ -179,19 +178,6 @@ class NoiseTest(tf.test.TestCase):
 
     def test_without_noise_the_seed_does_not_matter(self):
         self.assert_draws(tf.zeros([2, 16, 16, 0]), "none")
-
-
-class ToUint8Test(tf.test.TestCase):
-    def test_rounds_to_the_nearest_and_stays_in_range(self):
-        image = tf.constant([-1.0, 1.0, 0.0, -2.0, 2.0, 0.504])
-        # (0.504 + 1) * 127.5 = 191.76; 127.5 is rounded to the even 128.
-        self.assertAllEqual(
-            saved_model.to_uint8(image), [0, 255, 128, 0, 255, 192]
-        )
-
-    def test_is_the_inverse_of_to_float(self):
-        values = tf.constant(range(256), tf.uint8)
-        self.assertAllEqual(saved_model.to_uint8(to_float(values)), values)
 
 
 if __name__ == "__main__":

@@ -43,6 +43,14 @@ def make_draws(config, batch, step=0):
 class StepCase(tf.test.TestCase):
     """Steps without compilation, on one device."""
 
+    _plain = None  # Of `plain_step`, made once for all tests.
+
+    def plain_step(self):
+        """Returns what `step(small_config())` does."""
+        if StepCase._plain is None:
+            StepCase._plain = self.step(small_config())
+        return StepCase._plain
+
     def step(self, config, batch=None, has_dont_care=False, **arguments):
         """Returns a new state after a step, and the step's losses."""
         state = train_step.create_state(config, S)
@@ -217,7 +225,7 @@ class OptionsTest(StepCase, parameterized.TestCase):
         self.assertTrue(np.isfinite(list(metrics.values())).all(), metrics)
 
     def test_without_labelmix_its_loss_is_gone_and_the_others_stay(self):
-        _, metrics = self.step(small_config())
+        _, metrics = self.plain_step()
         _, without = self.step(small_config(lambda_labelmix=0.0))
         others = ALL_LOSSES - {"discriminator/labelmix"}
         self.assertEqual(without.keys(), others)
@@ -225,7 +233,7 @@ class OptionsTest(StepCase, parameterized.TestCase):
             self.assertAllClose(value, metrics[name])
 
     def test_labelmix_is_weighted_by_lambda(self):
-        _, metrics = self.step(small_config(lambda_labelmix=10.0))
+        _, metrics = self.plain_step()
         _, half = self.step(small_config(lambda_labelmix=5.0))
         name = "discriminator/labelmix"
         self.assertAllClose(metrics[name], 2 * half[name])
@@ -260,7 +268,7 @@ class OptionsTest(StepCase, parameterized.TestCase):
 
         config = small_config(lambda_vgg=10.0)
         state, metrics = self.step(config, perceptual_loss=distance)
-        without, _ = self.step(small_config())
+        without, _ = self.plain_step()
         self.assertBetween(metrics["generator/vgg"], 0.1, 20)  # 10 * 0..2
         self.assertNotAllClose(
             state.generator.conv_out.kernel, without.generator.conv_out.kernel
@@ -283,13 +291,13 @@ class OptionsTest(StepCase, parameterized.TestCase):
 
     def test_images_of_bytes_are_the_same_as_of_floats(self):
         batch = tiny.batch()
-        _, metrics = self.step(small_config(), batch)
+        _, metrics = self.plain_step()
         batch["image"] = (batch["image"] / 127.5 - 1).astype(np.float32)
         _, of_floats = self.step(small_config(), batch)
         self.assertAllClose(metrics, of_floats)
 
     def test_discriminator_sees_the_updated_generator(self):
-        _, metrics = self.step(small_config())
+        _, metrics = self.plain_step()
         _, without = self.step(small_config(generator_lr=0.0))
         name = "generator/adversarial"
         self.assertAllClose(metrics[name], without[name])
@@ -302,7 +310,7 @@ class PrecisionTest(StepCase, parameterized.TestCase):
     @parameterized.parameters("mixed_bfloat16", "mixed_float16")
     def test_losses_are_about_those_of_float32(self, precision):
         state, metrics = self.step(small_config(precision=precision))
-        _, exact = self.step(small_config())
+        _, exact = self.plain_step()
         self.assertAllClose(
             metrics["generator/adversarial"],
             exact["generator/adversarial"],
@@ -321,7 +329,7 @@ class PrecisionTest(StepCase, parameterized.TestCase):
 
     def test_float16_scales_its_losses_and_not_the_update(self):
         state, _ = self.step(small_config(precision="mixed_float16"))
-        exact, _ = self.step(small_config())
+        exact, _ = self.plain_step()
         optimizer = state.discriminator_optimizer
         self.assertIsInstance(optimizer, keras.optimizers.LossScaleOptimizer)
         # The gradients' squares, hence unscaled.

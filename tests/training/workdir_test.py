@@ -16,7 +16,9 @@ from tests import tiny
 
 def dataset(num_train=12, info=Builder.INFO):
     return types.SimpleNamespace(
-        num_examples={"train": num_train, "validation": 3}, info=info
+        num_examples={"train": num_train, "validation": 3},
+        num_bytes={"train": 100 * num_train, "validation": 300},
+        info=info,
     )
 
 
