@@ -174,7 +174,7 @@ def test_non_finite_loss_ends_the_run_with_1(start, tmp_path):
     # Weights of 1e30 square to infinity in the discriminator's update.
     status, _, stderr = finish(start("--set=train.generator_lr=1e30"), tmp_path)
     assert status == 1
-    assert "oasis_tf.train: Step 0: the loss discriminator/" in stderr
+    assert "oasis_tf.train: Step 1: the loss discriminator/" in stderr
     assert newest_step(tmp_path) == 0
 
 
