@@ -23,12 +23,12 @@ def get_config():
             initial_gain=1.0,
         ),
         discriminator=DiscriminatorConfig(
-            channels=(16, 32, 64, 96),
-            last_channels=16,
+            channels=(24, 48, 64, 96),
+            last_channels=24,
             initial_gain=1.0,
         ),
         train=TrainConfig(
-            num_steps=1_300,
+            num_steps=1_100,
             global_batch_size=8,
             generator_lr=4e-4,
             discriminator_lr=1e-3,
