@@ -28,7 +28,7 @@ def get_config():
             initial_gain=1.0,
         ),
         train=TrainConfig(
-            num_steps=1_100,
+            num_steps=950,
             global_batch_size=8,
             generator_lr=4e-4,
             discriminator_lr=1e-3,

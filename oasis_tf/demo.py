@@ -27,7 +27,7 @@ _WORKDIR = flags.DEFINE_string(
     "workdir", "runs/demo", "Folder of everything that the demo writes."
 )
 _MINUTES = flags.DEFINE_float(
-    "minutes", 6.5, "Training ends after so many minutes at the latest."
+    "minutes", 7.0, "Training ends after so many minutes at the latest."
 )
 _SET = flags.DEFINE_multi_string(
     "set", [], "section.field=value; any setting of oasis_tf/config.py."

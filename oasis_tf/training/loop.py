@@ -114,6 +114,7 @@ class Run:
             initial=step,
             unit="step",
             dynamic_ncols=True,
+            mininterval=0.5,
             smoothing=0.05,
         )
         is_last = step >= train.num_steps
