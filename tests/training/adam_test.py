@@ -6,6 +6,7 @@ import tensorflow as tf
 from absl.testing import parameterized
 
 from oasis_tf.training.adam import Adam
+from oasis_tf.training.adam import LinearDecay
 from tests import replicas
 
 GRADIENTS = np.array([[0.5, -2.0, 1e-6], [-0.1, 3.0, 2e-6], [0.4, 1.0, -1e-6]])
@@ -84,6 +85,31 @@ class AdamTest(tf.test.TestCase, parameterized.TestCase):
         expected = published_updates(GRADIENTS, 0.01, 0.0, 0.999, 1e-8)
         self.assertAllClose(first, expected, rtol=1e-3)
         self.assertAllEqual(first, second)
+
+
+class LinearDecayTest(tf.test.TestCase):
+    def test_rate_is_constant_and_then_falls_to_nothing(self):
+        rate = LinearDecay(0.4, num_steps=100, decay_share=0.2)
+        # It falls over the last 20 steps: half way after 10 of them.
+        for step, expected in ((0, 0.4), (80, 0.4), (90, 0.2), (100, 0.0)):
+            self.assertAllClose(rate(step), expected)
+        self.assertAllClose(rate(150), 0.0)
+
+    def test_optimizer_takes_the_rate_of_its_step(self):
+        variable = weights(1)
+        optimizer = Adam(LinearDecay(0.1, num_steps=2, decay_share=1.0))
+        moves = []
+        for _ in range(3):
+            before = variable.numpy()
+            optimizer.apply([tf.ones([1])], [variable])
+            moves.append(float(before[0] - variable.numpy()[0]))
+        # A constant gradient moves a weight by the rate: 0.1, half of it, 0.
+        self.assertAllClose(moves, [0.1, 0.05, 0.0], atol=1e-6)
+
+    def test_config_round_trip(self):
+        decay = LinearDecay(0.4, 100, 0.2)
+        copy = LinearDecay.from_config(decay.get_config())
+        self.assertAllClose(copy(90), decay(90))
 
 
 if __name__ == "__main__":

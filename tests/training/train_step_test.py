@@ -342,6 +342,37 @@ class PrecisionTest(StepCase, parameterized.TestCase):
             )
 
 
+class OverflowTest(tf.test.TestCase):
+    def test_infinity_on_one_replica_skips_the_update_on_all(self):
+        strategy = replicas.two_replicas()
+        with strategy.scope():
+            variable = keras.Variable(tf.zeros([2]))
+            optimizer = keras.optimizers.LossScaleOptimizer(
+                keras.optimizers.SGD(1.0), initial_scale=4.0
+            )
+            optimizer.build([variable])
+
+        def step(factor):
+            # Its gradient is `factor`, on the second replica infinite.
+            train_step.minimize(
+                lambda part: {"loss": tf.reduce_sum(variable * part["x"])},
+                {"x": factor},
+                [variable],
+                optimizer,
+            )
+            return variable.value + 0.0
+
+        bad = tf.constant([[1.0, 1.0], [np.inf, 1.0]])
+        first, second = replicas.run_on_halves(strategy, step, bad)
+        self.assertAllEqual(first, [0.0, 0.0])
+        self.assertAllEqual(second, [0.0, 0.0])
+        # The mean of the replicas' gradients: (1 + 3) / 2.
+        good = tf.constant([[1.0, 1.0], [3.0, 3.0]])
+        first, second = replicas.run_on_halves(strategy, step, good)
+        self.assertAllClose(first, [-2.0, -2.0])
+        self.assertAllClose(second, [-2.0, -2.0])
+
+
 class AccumulationTest(StepCase):
     def test_parts_give_what_the_whole_batch_gives(self):
         inputs = np.random.default_rng(0).normal(size=[6, 3])
