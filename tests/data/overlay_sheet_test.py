@@ -57,4 +57,6 @@ def test_tall_and_wide_images_fit_into_their_cell():
         make_example(np.zeros(shape, np.uint8))
         for shape in ((1, 500), (500, 1))
     ]
-    overlay_sheet.draw_sheet(examples, info, "title")
+    sheet = overlay_sheet.draw_sheet(examples, info, "title")
+    square = [make_example(np.zeros((9, 9), np.uint8))] * 2
+    assert sheet.size == overlay_sheet.draw_sheet(square, info, "title").size

@@ -251,7 +251,10 @@ class TopLeftTest(tf.test.TestCase, parameterized.TestCase):
 
 class CheckSizeTest(tf.test.TestCase):
     def test_unknown_sizes_pass(self):
-        generator_lib.check_size("image", (None, 64), 32)
+        self.assertIsNone(generator_lib.check_size("image", (None, 64), 32))
+        # What is known beside an unknown one is looked at all the same.
+        with self.assertRaisesRegex(ValueError, r"\(None, 64\) would do"):
+            generator_lib.check_size("image", (None, 65), 32)
 
     def test_nothing_is_no_size(self):
         with self.assertRaisesRegex(ValueError, r"\(32, 64\) would do"):

@@ -165,9 +165,9 @@ class LoadStateDictTest(tf.test.TestCase, parameterized.TestCase):
     def test_counters_of_batches_are_passed_over(self):
         generator = small_generator()
         counter = "body.0.norm_0.first_norm.num_batches_tracked"
-        published.load_state_dict(
-            generator, state_dict(generator) | {counter: np.array(7)}
-        )
+        tensors = state_dict(generator)
+        published.load_state_dict(generator, tensors | {counter: np.array(7)})
+        self.assertAllEqual(generator.conv_out.bias, tensors["conv_img.bias"])
 
     def check_refused(self, generator, tensors, message):
         before = generator.get_weights()
