@@ -3,7 +3,7 @@
     python -m oasis_tf.train --dataset=folder --data_dir=D --workdir=W \
         --set=data.ignore_id=255
 
-Small networks at 64 x 96 pixels that learn on a CPU in an hour or two. For
+Small networks at 64 x 96 pixels that learn on a CPU in about an hour. For
 256 x 256 pixels on a GPU take the paper's sizes, as `coco_stuff.py` does.
 """
 
@@ -32,10 +32,14 @@ def get_config():
             initial_gain=1.0,
         ),
         train=TrainConfig(
-            num_steps=10_000,
+            num_steps=4_500,
             global_batch_size=8,
             generator_lr=4e-4,
             discriminator_lr=1e-3,
+            decay_share=0.4,
+            # The paper's 10 holds the discriminator back for the first
+            # thousands of steps.
+            lambda_labelmix=1.0,
             ema_decay=0.999,
             ema_statistics_batches=20,
         ),

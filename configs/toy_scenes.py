@@ -17,9 +17,9 @@ def get_config():
         image_size=(64, 64),
         data=DataConfig(num_train_scenes=3000, num_validation_scenes=200),
         generator=GeneratorConfig(
-            channels=(96, 96, 64, 48, 24),
+            channels=(96, 96, 64, 32, 16),
             noise_channels=16,
-            spade_channels=32,
+            spade_channels=16,
             initial_gain=1.0,
         ),
         discriminator=DiscriminatorConfig(
@@ -28,11 +28,14 @@ def get_config():
             initial_gain=1.0,
         ),
         train=TrainConfig(
-            num_steps=950,
+            num_steps=1_100,
             global_batch_size=8,
             generator_lr=4e-4,
             discriminator_lr=1e-3,
             decay_share=0.4,
+            # The paper's 10 holds the discriminator back for the first
+            # thousands of steps.
+            lambda_labelmix=1.0,
             ema_decay=0.99,
             ema_statistics_batches=20,
         ),
