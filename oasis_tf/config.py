@@ -22,7 +22,7 @@ def _check_range(section, name, fields, least, most=math.inf):
     for field in fields:
         value = getattr(section, field)
         # In this form, for NaN is neither below nor above anything.
-        if not least <= value <= most:
+        if not (least <= value <= most and value < math.inf):
             limit = f" and at most {most}" if most < math.inf else ""
             raise ValueError(
                 f"`{name}.{field}` must be at least {least}{limit}. "
@@ -323,6 +323,10 @@ def load(name):
     spec = importlib.util.spec_from_file_location(f"config_{path.stem}", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    if not hasattr(module, "get_config"):
+        raise ValueError(
+            f"{path} must define `get_config()`. Received: a file without it."
+        )
     return module.get_config()
 
 
@@ -441,15 +445,29 @@ def differences(config, saved_json):
 
     Returns:
         {"section.field": (saved value, value in `config`)} of the fields that
-        differ, None standing for a field that one of them lacks.
+        differ. A field that the saved one lacks had its default, for it is
+        newer; one that `config` lacks is None there.
     """
-    saved = _flatten(json.loads(saved_json))
+    saved = _defaults() | _flatten(json.loads(saved_json))
     now = _flatten(json.loads(to_json(config)))
     return {
         name: (saved.get(name), now.get(name))
         for name in sorted(saved.keys() | now.keys())
         if saved.get(name) != now.get(name)
     }
+
+
+def _defaults():
+    """Returns {"section.field": default} of the fields that have one."""
+    sections = typing.get_type_hints(Config)
+    defaults = {}
+    for section, type_ in sections.items():
+        if dataclasses.is_dataclass(type_):
+            for field in dataclasses.fields(type_):
+                if field.default is not dataclasses.MISSING:
+                    defaults[f"{section}.{field.name}"] = field.default
+    # Tuples as JSON has them.
+    return json.loads(json.dumps(defaults))
 
 
 def _flatten(tree, prefix=""):

@@ -61,7 +61,7 @@ def main(argv):
     except (checkpoint.NonFiniteError, checkpoint.CheckpointError) as error:
         return _fail(error, 1)
     if not is_complete:
-        print("Stopped after a checkpoint; go on with the same command.")
+        print("Stopped; the same command goes on from the last checkpoint.")
         return 0
     print(f"Samples: {workdir}/samples, losses: {workdir}/losses.png")
     print(f"Export: {run.export()}")

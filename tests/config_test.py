@@ -38,15 +38,51 @@ def test_every_experiment_loads(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "batch", "learning_rates", "lambda_labelmix", "decay", "loads"),
+    (
+        "name",
+        "size",
+        "epochs",
+        "batch",
+        "learning_rates",
+        "lambda_labelmix",
+        "decay",
+        "loads",
+    ),
     [
-        ("ade20k", 32, (1e-4, 4e-4), 10, 0.9999, (286, 286)),
-        ("coco_stuff", 32, (1e-4, 4e-4), 10, 0.9999, (286, 286)),
-        ("cityscapes", 20, (4e-4, 4e-4), 5, 0.999, None),
+        (
+            "ade20k",
+            (256, 256),
+            (200, 20_210),
+            32,
+            (1e-4, 4e-4),
+            10,
+            0.9999,
+            (286, 286),
+        ),
+        (
+            "coco_stuff",
+            (256, 256),
+            (100, 118_287),
+            32,
+            (1e-4, 4e-4),
+            10,
+            0.9999,
+            (286, 286),
+        ),
+        (
+            "cityscapes",
+            (256, 512),
+            (200, 2_975),
+            20,
+            (4e-4, 4e-4),
+            5,
+            0.999,
+            None,
+        ),
     ],
 )
 def test_settings_of_the_paper(
-    name, batch, learning_rates, lambda_labelmix, decay, loads
+    name, size, epochs, batch, learning_rates, lambda_labelmix, decay, loads
 ):
     experiment = config.load(name)
     train = experiment.train
@@ -56,8 +92,17 @@ def test_settings_of_the_paper(
     assert train.lambda_labelmix == lambda_labelmix
     assert train.ema_decay == decay
     assert experiment.data.load_size == loads
-    channels = (1024, 1024, 1024, 512, 256, 128, 64)
-    assert experiment.generator.channels == channels
+    assert (train.epsilon, train.decay_share, train.lambda_vgg) == (1e-8, 0, 0)
+    num_epochs, num_images = epochs
+    assert train.num_steps == num_epochs * num_images // batch
+    generator = experiment.generator
+    assert generator.channels == (1024, 1024, 1024, 512, 256, 128, 64)
+    assert (generator.noise_channels, generator.spade_channels) == (64, 128)
+    discriminator = experiment.discriminator
+    assert discriminator.channels == (128, 128, 256, 256, 512, 512)
+    assert discriminator.last_channels == 64
+    assert generator.initial_gain == discriminator.initial_gain == 0.02
+    assert experiment.image_size == size
 
 
 def test_load_takes_a_file(tmp_path):
@@ -196,11 +241,26 @@ def test_differences_are_named_with_both_values():
     }
 
 
-def test_a_field_that_one_side_lacks_is_a_difference():
+def test_a_field_that_the_saved_one_lacks_had_its_default():
     saved = json.loads(config.to_json(SMALL))
     del saved["train"]["seed"]
+    assert config.differences(SMALL, json.dumps(saved)) == {}
+    changed = config.override(SMALL, ["train.seed=3"])
+    assert config.differences(changed, json.dumps(saved)) == {
+        "train.seed": (0, 3)
+    }
+
+
+def test_a_field_that_is_gone_is_a_difference():
+    saved = json.loads(config.to_json(SMALL))
     saved["train"]["old_setting"] = 7
     assert config.differences(SMALL, json.dumps(saved)) == {
-        "train.old_setting": (7, None),
-        "train.seed": (None, 0),
+        "train.old_setting": (7, None)
     }
+
+
+def test_a_file_without_get_config_is_refused(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("x = 1\n")
+    with pytest.raises(ValueError, match="mine.py must define `get_config"):
+        config.load(str(path))

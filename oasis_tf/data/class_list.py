@@ -8,6 +8,10 @@ _CLASS_LINE = re.compile(
     r"(?:(?P<id>-?\d+)\s*[\s:,]\s*)?(?P<name>.*?\S)"
     r"(?:[\s,]+(?P<r>\d{1,3})[\s,]+(?P<g>\d{1,3})[\s,]+(?P<b>\d{1,3}))?\s*"
 )
+_HEADER = re.compile(
+    r"(id[\s,]+)?(class|name|label)\w*([\s,]+(r|red)[\s,]+(g|green)[\s,]+(b|blue))",
+    re.IGNORECASE,
+)
 _DONT_CARE_NAME = re.compile(
     r"(void|unlabell?ed|ignored?|don'?t[\s_-]*care|undefined)\b", re.IGNORECASE
 )
@@ -52,6 +56,11 @@ def read_classes(path):
             raise ValueError(
                 f"{path}, line {number}: all lines must start with an id, or "
                 f"none. Received: {line!r}."
+            )
+        if re.match(r"\d+\s+\d+\s", match["name"]) or _HEADER.fullmatch(line):
+            raise ValueError(
+                f"{path}, line {number}: a class must be `id name r g b`, "
+                f"`id name` or `name`. Received: {line!r}."
             )
         i = int(match["id"]) if has_ids else len(names)
         if i in names:

@@ -136,7 +136,13 @@ def list_files(folder, suffix=""):
     """
     files, problems = {}, []
     # By `os` and texts: a million paths as objects would take a minute.
-    for parent, folders, names in os.walk(folder):
+    seen = set()  # Folders that links lead to may hold themselves.
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        identity = os.path.realpath(parent)
+        if identity in seen:
+            folders.clear()
+            continue
+        seen.add(identity)
         folders[:] = sorted(n for n in folders if not _is_hidden(n))
         prefix = os.path.relpath(parent, folder).replace(os.sep, "/") + "/"
         prefix = prefix.removeprefix("./")

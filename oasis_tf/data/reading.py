@@ -57,7 +57,7 @@ def read(pair, info, palette=None):
     """
     problems = []
     image, image_bytes, image_problem = _open(pair.image, "an image")
-    label, _, label_problem = _open(pair.label, "a label map")
+    label, label_problem = _open_label_map(pair.label)
     problems += [p for p in (image_problem, label_problem) if p]
     if image and label and image.size != label.size:
         problems.append(_other_size(pair, image, label))
@@ -88,12 +88,26 @@ def read_ids(path, palette=None):
     Raises:
         DataError: if it is no label map.
     """
-    label, _, problem = _open(path, "a label map")
+    label, problem = _open_label_map(path)
     if problem is None:
         ids, problem = _read_ids(path, label, palette, unknown_colors=True)
     if problem:
         raise pairs.DataError("A label map cannot be used:", [problem])
     return ids
+
+
+def _open_label_map(path):
+    """Returns the decoded label file, and a `Problem` or None."""
+    label, file_bytes, problem = _open(path, "a label map")
+    # Bytes 24 and 25 of a PNG: bits of a value, and 0 for grey. Pillow spreads
+    # grey values of 2 or 4 bits over 0..255.
+    if problem is None and label.format == "PNG" and file_bytes[25] == 0:
+        largest = 2 ** file_bytes[24] - 1
+        if largest in (3, 15):
+            ids = np.asarray(label) // (255 // largest)
+            label = Image.fromarray(ids)
+            label.format = "PNG"
+    return label, problem
 
 
 def _open(path, what):

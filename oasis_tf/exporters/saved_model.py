@@ -44,6 +44,7 @@ class ServedGenerator(tf.Module):
             {"image": `[B, H, W, 3]`, uint8}.
         """
         channels = self.generator.noise_channels
+        self._check_batch(label_map, seed, "seed")
         size = tf.unstack(tf.shape(label_map)[1:])
         base = tf.zeros([2], tf.int32)
         if self._noise == "pixel":
@@ -70,6 +71,7 @@ class ServedGenerator(tf.Module):
             {"image": `[B, H, W, 3]`, uint8}.
         """
         z = tf.ensure_shape(z, [None, self.generator.noise_channels])
+        self._check_batch(label_map, z, "z")
         size = tf.unstack(tf.shape(label_map)[1:])
         noise = noise_lib.global_noise(z, size)
         return {"image": self._generate(noise, label_map)}
@@ -79,6 +81,13 @@ class ServedGenerator(tf.Module):
         self._check(label_map)
         semantic_map = one_hot(label_map, generator.semantic_channels)
         return to_uint8(generator(noise, semantic_map))
+
+    def _check_batch(self, label_map, tensor, name):
+        tf.debugging.assert_equal(
+            tf.shape(tensor)[0],
+            tf.shape(label_map)[0],
+            f"`{name}` must have an entry for each label map.",
+        )
 
     def _check(self, label_map):
         top = self.generator.semantic_channels - 1

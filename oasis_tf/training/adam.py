@@ -10,7 +10,8 @@ class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
 
     Args:
         learning_rate: at the start.
-        num_steps: after which it is 0.
+        num_steps: after which it is 0; a number, or a variable that may be
+            set to another one in mid-run.
         decay_share: of the steps, in which it falls; 0..1.
     """
 
@@ -21,14 +22,15 @@ class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
 
     def __call__(self, step):
         """Returns the learning rate of a step, a float32 scalar."""
-        num_falling = max(1.0, self.num_steps * self.decay_share)
-        left = (self.num_steps - tf.cast(step, tf.float32)) / num_falling
+        num_steps = tf.cast(self.num_steps, tf.float32)
+        num_falling = tf.maximum(1.0, num_steps * self.decay_share)
+        left = (num_steps - tf.cast(step, tf.float32)) / num_falling
         return self.learning_rate * tf.clip_by_value(left, 0.0, 1.0)
 
     def get_config(self):
         return {
             "learning_rate": self.learning_rate,
-            "num_steps": self.num_steps,
+            "num_steps": int(tf.convert_to_tensor(self.num_steps)),
             "decay_share": self.decay_share,
         }
 

@@ -88,8 +88,8 @@ class Checkpoints:
         if paths:
             raise CheckpointError(
                 f"{self._directory}: expected a checkpoint that can be read, "
-                f"found {len(paths)}, none of which can. Move the folder away "
-                "to start anew."
+                f"found {len(paths)}, none of which can. Take another "
+                "--workdir to start anew."
             )
         return None
 
@@ -112,10 +112,19 @@ def _step(path):
 def check_finite(state):
     """Raises NonFiniteError, naming the variable, unless all are finite.
 
+    The optimizers' variables too: a moment that has become infinite stops its
+    weight, and makes it NaN at the next step.
+
     Args:
         state: `TrainState`.
     """
-    for model in (state.generator, state.discriminator, state.ema_generator):
+    for model in (
+        state.generator,
+        state.discriminator,
+        state.ema_generator,
+        state.generator_optimizer,
+        state.discriminator_optimizer,
+    ):
         for variable in model.variables:
             if not np.isfinite(variable.numpy()).all():
                 raise NonFiniteError(

@@ -81,8 +81,9 @@ class Run:
         """Trains up to `num_steps`, from the last checkpoint if there is one.
 
         Args:
-            max_seconds: the run ends after so many seconds at the latest, as
-                if this were `num_steps`; the same call then goes on.
+            max_seconds: the run ends after so many seconds at the latest. As
+                soon as its speed shows that it will come to fewer steps than
+                `num_steps`, the learning rates fall towards that end.
 
         Returns:
             Whether the run came to its end: False where a signal stopped it.
@@ -117,14 +118,16 @@ class Run:
             mininterval=0.5,
             smoothing=0.05,
         )
-        is_last = step >= train.num_steps
+        last_step = train.num_steps
+        self.state.last_step.assign(last_step)
+        is_last = step >= last_step
         since = time.monotonic()
         with writer.as_default(), bar:
             while not (is_last or self._stop_signal):
                 step += 1
                 pending.append((step, self._step(next(batches))))
                 bar.update()
-                is_last = step >= train.num_steps or time.monotonic() > deadline
+                is_last = step >= last_step or time.monotonic() > deadline
                 is_due = {
                     name: is_last or (every > 0 and step % every == 0)
                     for name, every in (
@@ -141,14 +144,22 @@ class Run:
                 rate = num_images / (time.monotonic() - since)
                 pending.clear()
                 self._log(step, last_losses, rate, losses, bar)
-                if is_due["checkpoint"]:
-                    self.checkpoints.save()
-                    saved_step = step
                 if is_due["sample"]:
                     losses.draw(self.workdir / "losses.png")
                     self._draw_samples(step)
                 if is_due["validate"]:
                     self._validate(step, scores, bar)
+                # Last: a run that goes on from here has all of this step.
+                if is_due["checkpoint"]:
+                    self.checkpoints.save()
+                    saved_step = step
+                seconds_left = deadline - time.monotonic()
+                if seconds_left < float("inf") and not is_last:
+                    steps_left = seconds_left * rate / train.global_batch_size
+                    last_step = min(
+                        train.num_steps, step + max(1, int(steps_left))
+                    )
+                    self.state.last_step.assign(last_step)
                 since = time.monotonic()
             if step > saved_step:  # A signal came in between.
                 self._finite(pending)

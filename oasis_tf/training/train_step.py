@@ -29,6 +29,8 @@ class TrainState:
 
     step: tf.Variable
     """Finished updates, int64."""
+    last_step: tf.Variable
+    """The update at which rates that fall have fallen to 0, int64."""
     generator: keras.Model
     discriminator: keras.Model
     ema_generator: keras.Model
@@ -72,24 +74,28 @@ def create_state(config, semantic_channels):
     ema_generator = build_generator(config.generator, semantic_channels)
     ema_generator.trainable = False
     ema_generator.set_weights(generator.get_weights())
+    last_step = tf.Variable(
+        train.num_steps, dtype=tf.int64, trainable=False, name="last_step"
+    )
     state = TrainState(
         step=tf.Variable(0, dtype=tf.int64, trainable=False, name="step"),
+        last_step=last_step,
         generator=generator,
         discriminator=discriminator,
         ema_generator=ema_generator,
-        generator_optimizer=_optimizer(train, train.generator_lr),
-        discriminator_optimizer=_optimizer(train, train.discriminator_lr),
+        generator_optimizer=_optimizer(train, train.generator_lr, last_step),
+        discriminator_optimizer=_optimizer(
+            train, train.discriminator_lr, last_step
+        ),
     )
     state.generator_optimizer.build(generator.trainable_variables)
     state.discriminator_optimizer.build(discriminator.trainable_variables)
     return state
 
 
-def _optimizer(train, learning_rate):
+def _optimizer(train, learning_rate, last_step):
     if train.decay_share > 0:
-        learning_rate = LinearDecay(
-            learning_rate, train.num_steps, train.decay_share
-        )
+        learning_rate = LinearDecay(learning_rate, last_step, train.decay_share)
     optimizer = Adam(learning_rate, train.beta_1, train.beta_2, train.epsilon)
     if train.precision == "mixed_float16":
         # Named, for names are a checkpoint's keys and Keras's own are counted.

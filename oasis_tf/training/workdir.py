@@ -5,6 +5,8 @@ import json
 import os
 import pathlib
 
+from absl import logging
+
 from oasis_tf import config as config_lib
 
 # Settings that may change when a run goes on.
@@ -65,11 +67,18 @@ def claim(workdir, config, dataset):
 
 
 def _compare_config(workdir, config, saved):
+    differences = config_lib.differences(config, saved)
     lines = [
         f"  {name}: was {old!r}, now {new!r}"
-        for name, (old, new) in config_lib.differences(config, saved).items()
+        for name, (old, new) in differences.items()
         if not name.startswith(_MAY_CHANGE)
     ]
+    if "train.num_steps" in differences and config.train.decay_share > 0:
+        logging.warning(
+            "`train.num_steps` was %d, now %d: the learning rates fall "
+            "towards that.",
+            *differences["train.num_steps"],
+        )
     if lines:
         raise ResumeError(
             f"{workdir}: this run was started with other settings; take "
@@ -78,13 +87,21 @@ def _compare_config(workdir, config, saved):
 
 
 def _compare_data(workdir, facts, saved):
-    changed = [name for name in facts if saved.get(name) != facts[name]]
-    if changed:
+    lines = [
+        f"  {name}: was {saved.get(name)!r}, now {facts[name]!r}"
+        for name in ("num_examples", "num_bytes")
+        if saved.get(name) != facts[name]
+    ]
+    info, saved_info = facts["info"], saved.get("info", {})
+    lines += [
+        f"  {name}: was {saved_info.get(name)!r}, now {info[name]!r}"
+        for name in info
+        if saved_info.get(name) != info[name]
+    ]
+    if lines:
         raise ResumeError(
             f"{workdir}: this run was started on other data; take that, or "
-            f"another --workdir. Changed: {', '.join(changed)}. Was "
-            f"{saved.get('num_examples')} examples, now "
-            f"{facts['num_examples']}."
+            "another --workdir:\n" + "\n".join(lines)
         )
 
 

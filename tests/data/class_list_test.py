@@ -39,6 +39,9 @@ def test_plain_names_count_from_0(tmp_path):
         ("0 sky\n0 road\n", "line 2: an id must come once"),
         ("0 sky 1 2 300\n", "line 1: colours must be 0..255"),
         ("# nothing\n", "at least one class"),
+        # As CamVid's own list is written, and a table with a heading.
+        ("64 128 64\tAnimal\n", "line 1: a class must be `id name r g b`"),
+        ("name,r,g,b\nsky,1,2,3\n", "line 1: a class must be `id name r g b`"),
     ],
 )
 def test_refuses_other_lines(tmp_path, text, message):

@@ -33,6 +33,18 @@ def test_suffixes_choose_files_among_their_siblings(tmp_path):
     assert [pair.label.name for pair in listing.pairs] == ["x_labelIds.png"]
 
 
+def test_follows_links_to_folders_once(tmp_path):
+    for kind in ("images", "labels"):
+        touch(tmp_path / "elsewhere" / kind / "x.png")
+        (tmp_path / kind).mkdir()
+        link = tmp_path / kind / "drive"
+        link.symlink_to(tmp_path / "elsewhere" / kind)
+        (link / "again").symlink_to(link)  # Holds itself.
+    listing = pairs.pair_folders(tmp_path / "images", tmp_path / "labels")
+    assert listing.problems == []
+    assert [pair.name for pair in listing.pairs] == ["drive/x"]
+
+
 def test_missing_partners_and_double_names_are_problems(tmp_path):
     for name in ("a.jpg", "a.png", "b.jpg"):
         touch(tmp_path / "images" / name)

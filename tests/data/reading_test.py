@@ -1,6 +1,8 @@
 """Reading and checking a pair of image and label file."""
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -29,6 +31,40 @@ def pair(tmp_path):
     Image.fromarray(PIXELS).save(pair.image)
     Image.fromarray(IDS).save(pair.label)
     return pair
+
+
+def grey_png(ids, bits):
+    """Returns a grey PNG of so few bits a value, which Pillow cannot write."""
+
+    def chunk(kind, content):
+        body = kind + content
+        return (
+            struct.pack(">I", len(content))
+            + body
+            + struct.pack(">I", zlib.crc32(body))
+        )
+
+    height, width = ids.shape
+    rows = b""
+    for row in ids:
+        binary = "".join(f"{i:0{bits}b}" for i in row)
+        binary += "0" * (-len(binary) % 8)
+        rows += b"\0" + int(binary, 2).to_bytes(len(binary) // 8, "big")
+    header = struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_reads_grey_ids_of_few_bits_as_they_are(tmp_path, bits):
+    ids = np.arange(8).reshape(2, 4) % 2**bits
+    path = tmp_path / "a.png"
+    path.write_bytes(grey_png(ids, bits))
+    assert reading.read_ids(path).tolist() == ids.tolist()
 
 
 def problems_of(pair, palette=None):

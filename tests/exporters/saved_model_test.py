@@ -124,6 +124,18 @@ class ExportTest(tf.test.TestCase, parameterized.TestCase):
                 label_map=LABEL_MAP, z=tf.zeros([3, 5])
             )
 
+    def test_needs_a_seed_or_a_vector_for_each_label_map(self):
+        with self.assertRaisesRegex(
+            tf.errors.InvalidArgumentError, "`seed` must have an entry for each"
+        ):
+            self.synthesize(LABEL_MAP, [1])
+        with self.assertRaisesRegex(
+            tf.errors.InvalidArgumentError, "`z` must have an entry for each"
+        ):
+            self.model.signatures["synthesize_from_noise"](
+                label_map=LABEL_MAP, z=tf.zeros([1, 2])
+            )
+
     def test_facts_of_the_data_lie_beside(self):
         facts = json.loads(
             (self.folder / "assets.extra/dataset_info.json").read_text()

@@ -106,6 +106,15 @@ class LinearDecayTest(tf.test.TestCase):
         # A constant gradient moves a weight by the rate: 0.1, half of it, 0.
         self.assertAllClose(moves, [0.1, 0.05, 0.0], atol=1e-6)
 
+    def test_the_end_may_be_moved(self):
+        last_step = tf.Variable(100, dtype=tf.int64)
+        rate = LinearDecay(0.4, last_step, decay_share=0.2)
+        self.assertAllClose(rate(45), 0.4)
+        last_step.assign(50)
+        # Now the last 10 steps: half way after 5 of them.
+        self.assertAllClose(rate(45), 0.2)
+        self.assertEqual(rate.get_config()["num_steps"], 50)
+
     def test_config_round_trip(self):
         decay = LinearDecay(0.4, 100, 0.2)
         copy = LinearDecay.from_config(decay.get_config())

@@ -207,6 +207,32 @@ class LoopTest(tf.test.TestCase, parameterized.TestCase):
         self.assertEqual(saved_steps(self.workdir), [1])
         self.assertTrue((self.workdir / "losses.png").is_file())
 
+    @parameterized.parameters((35, 3), (1000, 6))
+    def test_rates_fall_towards_the_step_that_the_time_allows(
+        self, max_seconds, last_step
+    ):
+        # A step takes ten seconds of a made-up clock.
+        clock = [0.0]
+
+        def loss(_):
+            clock[0] += 10
+            return 0.5
+
+        run = self.run_with(FakeStep(loss))
+        with mock.patch.object(loop.time, "monotonic", lambda: clock[0]):
+            run.train(max_seconds)
+        self.assertEqual(run.state.step.numpy(), last_step)
+        self.assertEqual(run.state.last_step.numpy(), last_step)
+
+    def test_infinite_moment_is_not_saved(self):
+        run = self.run_with(FakeStep(), checkpoint_every=2)
+        optimizer = run.state.discriminator_optimizer
+        moment = next(v for v in optimizer.variables if "moment" in v.path)
+        moment.assign(tf.fill(moment.shape, np.inf))
+        with self.assertRaisesRegex(NonFiniteError, "Step 2: .*moment"):
+            run.train()
+        self.assertEqual(saved_steps(self.workdir), [])
+
     def test_non_finite_loss_names_part_and_step_and_keeps_checkpoints(self):
         run = self.run_with(
             FakeStep(lambda step: np.nan if step >= 3 else 0.5),
@@ -274,7 +300,7 @@ class LoopTest(tf.test.TestCase, parameterized.TestCase):
         dataset = load_dataset()
         dataset.num_examples["train"] = 11
         config = tiny.config(**NETWORKS)
-        with self.assertRaisesRegex(ResumeError, "Changed: num_examples"):
+        with self.assertRaisesRegex(ResumeError, "num_examples: was"):
             loop.Run(config, dataset, self.copy(), ["CPU:0"])
 
     def test_two_runs_in_one_directory_are_refused(self):

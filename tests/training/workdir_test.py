@@ -101,9 +101,8 @@ class ClaimTest(tf.test.TestCase, parameterized.TestCase):
         self.claim()
         self.assert_refused(
             "other data",
-            "Changed: num_examples",
-            "'train': 12",
-            "'train': 13",
+            "num_examples: was {'train': 12",
+            "now {'train': 13",
             data=dataset(num_train=13),
         )
 
@@ -112,7 +111,7 @@ class ClaimTest(tf.test.TestCase, parameterized.TestCase):
         info = Builder.INFO
         names = [*info.class_names[1:], info.class_names[0]]
         other = dataclasses.replace(info, class_names=names)
-        self.assert_refused("Changed: info", data=dataset(info=other))
+        self.assert_refused("  class_names: was ", data=dataset(info=other))
 
     def test_refuses_a_second_process_as_long_as_the_first_is_there(self):
         spawn = multiprocessing.get_context("fork")
