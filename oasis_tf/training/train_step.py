@@ -339,7 +339,8 @@ def compile_step(state, config, info, strategy, perceptual_loss=None):
     train = config.train
     if train.jit_compile and strategy.num_replicas_in_sync > 1:
         raise ValueError(
-            "`train.jit_compile` works on one device only. Received: "
+            "`train.jit_compile` works on one device only, for instance with "
+            "CUDA_VISIBLE_DEVICES=0. Received: "
             f"{strategy.num_replicas_in_sync} devices."
         )
 

@@ -10,6 +10,7 @@ import tempfile
 from unittest import mock
 
 import numpy as np
+import pytest
 import tensorflow as tf
 from absl.testing import parameterized
 from PIL import Image
@@ -43,9 +44,9 @@ def load_dataset(config=tiny.CONFIG, is_blind=True):
     return dataset
 
 
-def make_run(config, workdir, is_blind=True):
+def make_run(config, workdir, is_blind=True, devices=("CPU:0",)):
     dataset = load_dataset(config, is_blind)
-    return loop.Run(config, dataset, workdir, ["CPU:0"])
+    return loop.Run(config, dataset, workdir, list(devices))
 
 
 def saved_steps(workdir):
@@ -320,6 +321,33 @@ class LoopTest(tf.test.TestCase, parameterized.TestCase):
             config = tiny.config(**NETWORKS | change)
             loop.Run(config, dataset, self.workdir, ["CPU:0"])
         self.assertFalse(self.workdir.exists())
+
+
+@pytest.mark.slow
+class TwoDevicesTest(tf.test.TestCase):
+    def test_a_whole_run_is_that_of_one_device(self):
+        folder = pathlib.Path(self.get_temp_dir())
+        config = tiny.config(**NETWORKS, train={"num_steps": 3})
+        runs = []
+        for devices in (["CPU:0"], ["CPU:0", "CPU:1"]):
+            workdir = folder / str(len(devices))
+            run = make_run(config, workdir, is_blind=False, devices=devices)
+            self.addCleanup(run._lock.close)
+            run.train()
+            runs.append(run)
+        for mine, other in zip(*(read(r.workdir / "losses.csv") for r in runs)):
+            self.assertAllClose(mine, other, rtol=1e-4, atol=1e-4)
+        scores = [run.scores["miou_real"] for run in runs]
+        self.assertAllClose(*scores, atol=0.02)
+        images = []
+        label_map = tiny.batch(size=1)["label_map"]
+        for run in runs:
+            model = tf.saved_model.load(str(run.export()))
+            image = model.signatures["synthesize"](
+                label_map=label_map, seed=tf.constant([3], tf.int64)
+            )["image"]
+            images.append(image.numpy().astype(int))
+        self.assertLessEqual(np.abs(images[0] - images[1]).max(), 2)
 
 
 class WholeRunTest(tf.test.TestCase):

@@ -117,6 +117,21 @@ class ReplicasTest(tf.test.TestCase):
                 mine.numpy(), other.numpy(), rtol=0, atol=2e-3, msg=mine.path
             )
 
+    def test_averages_differ_by_little_of_what_they_moved(self):
+        def kernels(model):
+            return np.concatenate(
+                [
+                    variable.numpy().ravel()
+                    for variable in model.variables
+                    if variable.path.endswith(("kernel", "bias"))
+                ]
+            )
+
+        one = kernels(self.one.ema_generator)
+        behind = np.linalg.norm(one - kernels(self.one.generator))
+        difference = np.linalg.norm(one - kernels(self.two.ema_generator))
+        self.assertLess(difference, 0.1 * behind)
+
     def test_replicas_keep_the_same_weights(self):
         for model in (self.two.generator, self.two.ema_generator):
             for variable in model.variables:
