@@ -85,9 +85,18 @@ def main(argv):
     except (NonFiniteError, CheckpointError) as error:
         print(f"oasis_tf.demo: {error}", file=sys.stderr)
         return 1
+    num_steps = int(run.state.step.numpy())
     if not is_complete:
-        print("Stopped; the same command goes on from the last checkpoint.")
+        print(
+            f"Stopped at step {num_steps}; the same command goes on from the "
+            "last checkpoint."
+        )
         return 0
+    if num_steps < config.train.num_steps:
+        print(
+            f"Time is up after {num_steps} of {config.train.num_steps} steps: "
+            "a longer --minutes gives better pictures."
+        )
     scores = run.scores or run.inspector.score()
     export = run.export()
     pictures = _draw_with(export, dataset, config, workdir / "pictures.png")

@@ -61,7 +61,10 @@ def main(argv):
     except (checkpoint.NonFiniteError, checkpoint.CheckpointError) as error:
         return _fail(error, 1)
     if not is_complete:
-        print("Stopped; the same command goes on from the last checkpoint.")
+        print(
+            f"Stopped at step {int(run.state.step.numpy())}; the same command "
+            "goes on from the last checkpoint."
+        )
         return 0
     print(f"Samples: {workdir}/samples, losses: {workdir}/losses.png")
     print(f"Export: {run.export()}")

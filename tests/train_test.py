@@ -119,7 +119,7 @@ def test_sigterm_leaves_a_checkpoint_and_exits_with_0(start, tmp_path):
     process.send_signal(signal.SIGTERM)
     status, stdout, stderr = finish(process, tmp_path)
     assert status == 0, stderr
-    assert "Stopped; the same command goes on" in stdout
+    assert "; the same command goes on from" in stdout
     assert newest_step(tmp_path) == logged_steps(tmp_path)[-1]
 
 

@@ -59,7 +59,8 @@ class Dataset:
     def num_bytes(self):
         """dict of split -> bytes of its examples; other data, other sizes."""
         splits = self._builder.info.splits
-        return {split: splits[split].num_bytes for split in splits}
+        # As plain numbers: TFDS's own are written in changing units.
+        return {split: int(splits[split].num_bytes) for split in splits}
 
     def read(self, split, indices):
         """Returns serialized examples.

@@ -160,6 +160,7 @@ class Run:
                         train.num_steps, step + max(1, int(steps_left))
                     )
                     self.state.last_step.assign(last_step)
+                    bar.total = last_step  # For the time that is left.
                 since = time.monotonic()
             if step > saved_step:  # A signal came in between.
                 self._finite(pending)
