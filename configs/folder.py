@@ -37,8 +37,8 @@ def get_config():
             generator_lr=4e-4,
             discriminator_lr=1e-3,
             decay_share=0.4,
-            # The paper's 10 holds the discriminator back for the first
-            # thousands of steps.
+            # With the paper's 10 the discriminator segments worse after so
+            # few steps.
             lambda_labelmix=1.0,
             ema_decay=0.999,
             ema_statistics_batches=20,

@@ -8,6 +8,7 @@ import pathlib
 import numpy as np
 import tensorflow_datasets as tfds
 import tqdm
+from absl import logging
 
 from oasis_tf import config as config_lib
 from oasis_tf.data import builder
@@ -193,6 +194,14 @@ def _dataset_info(folder):
         ids = ids[: settings.num_classes]
     else:
         ids = sorted(_count_ids(folder, replaced) - set(ignored))
+        skipped = set(range(max(ids, default=0))) - {*ids, *ignored} - gone
+        if skipped:
+            logging.warning(
+                "Every id in the training labels is taken for a class: %s. If "
+                "some are mistakes, name the classes in classes.txt, or say "
+                "`--set=data.num_classes=...`: other ids are errors then.",
+                ranges(ids),
+            )
     if not settings.ignore_id:
         _check_forgotten_dont_care(ids, classes)
 

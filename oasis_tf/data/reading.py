@@ -104,9 +104,7 @@ def _open_label_map(path):
     if problem is None and label.format == "PNG" and file_bytes[25] == 0:
         largest = 2 ** file_bytes[24] - 1
         if largest in (3, 15):
-            ids = np.asarray(label) // (255 // largest)
-            label = Image.fromarray(ids)
-            label.format = "PNG"
+            label = Image.fromarray(np.asarray(label) // (255 // largest))
     return label, problem
 
 

@@ -25,12 +25,13 @@ _GENERATOR_NOISE, _DISCRIMINATOR_NOISE, _LABELMIX = range(3)
 
 @dataclasses.dataclass
 class TrainState:
-    """What a step changes, hence what a checkpoint holds."""
+    """What a run changes, hence what a checkpoint holds."""
 
     step: tf.Variable
     """Finished updates, int64."""
     last_step: tf.Variable
-    """The update at which rates that fall have fallen to 0, int64."""
+    """The update at which rates that fall are 0, int64; the loop moves it
+    where its time allows fewer steps than `num_steps`."""
     generator: keras.Model
     discriminator: keras.Model
     ema_generator: keras.Model

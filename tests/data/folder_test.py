@@ -8,6 +8,7 @@ from oasis_tf.config import DataConfig
 from oasis_tf.data import folder
 from oasis_tf.data import folder_layout
 from oasis_tf.data import pairs
+from oasis_tf.data.label_map import ranges
 from tests import shared_data
 from tests.data import raw_files
 
@@ -31,6 +32,31 @@ def names_of(raw_dir, **settings):
         split: "".join(pair.name for pair in listing.pairs)
         for split, listing in listings.items()
     }
+
+
+@pytest.mark.parametrize(
+    "ids, settings, is_told",
+    [
+        ((0, 1, 77), {}, True),
+        ((0, 1, 77), {"ignore_id": (0,)}, True),
+        ((0, 1, 2), {}, False),
+        ((0, 1, 3), {"ignore_id": (2,)}, False),
+        ((0, 1, 255), {"ignore_id": (255,)}, False),
+        ((0, 1, 77), {"num_classes": 2}, False),
+    ],
+)
+def test_tells_that_a_stray_id_is_taken_for_a_class(
+    tmp_path, monkeypatch, ids, settings, is_told
+):
+    told = []
+    monkeypatch.setattr(
+        folder.logging, "warning", lambda text, *values: told.append(values)
+    )
+    write_pairs(tmp_path, "images", "labels", ids=ids)
+    info = make_builder(tmp_path, **settings).INFO
+    labels = ranges(sorted(set(ids) - set(settings.get("ignore_id", ()))))
+    assert told == ([(labels,)] if is_told else [])
+    assert ("class 77" in info.class_names) == (77 in ids and is_told)
 
 
 @pytest.mark.parametrize(
