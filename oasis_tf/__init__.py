@@ -16,6 +16,29 @@ Symbols in every docstring and shape comment:
     real, fake, mixed   images, float32 in [-1, 1], `[B, H, W, 3]`
     logits         the discriminator's, `[B, H, W, S + 1]`; channel 0 is "fake"
 
+What most users need, each with an example in its docstring:
+
+    load_generator(model)   pictures of label maps, `TrainedGenerator`
+    load_segmenter(model)   label maps of pictures, `Segmenter`
+    Noise                   the look of a picture, whole or part by part
+
 Source: Schönfeld et al., You Only Need Adversarial Supervision for Semantic
 Image Synthesis (arXiv:2012.04781).
 """
+
+import importlib
+
+_PUBLIC = {
+    "load_generator": "oasis_tf.inference.generator",
+    "load_segmenter": "oasis_tf.inference.segmenter",
+    "Noise": "oasis_tf.inference.noise",
+}
+
+__all__ = list(_PUBLIC)
+
+
+def __getattr__(name):
+    # Imported when first asked for, so that commands answer `--help` at once.
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -436,6 +436,33 @@ def to_json(config):
     return json.dumps(dataclasses.asdict(config), indent=1)
 
 
+def from_json(text):
+    """Returns the `Config` that `to_json` wrote as `text`.
+
+    Fields that the text lacks have their defaults.
+
+    Raises:
+        ValueError: if it is not the text of a configuration.
+    """
+    try:
+        return _from_dict(Config, json.loads(text))
+    except (TypeError, AttributeError, KeyError) as error:
+        raise ValueError(
+            "A configuration must be as `to_json` writes it. Received: "
+            f"{error}."
+        ) from error
+
+
+def _from_dict(type_, fields):
+    hints = typing.get_type_hints(type_)
+    values = {}
+    for name, value in fields.items():
+        if dataclasses.is_dataclass(hints[name]):
+            value = _from_dict(hints[name], value)
+        values[name] = tuple(value) if isinstance(value, list) else value
+    return type_(**values)
+
+
 def differences(config, saved_json):
     """Compares `config` with the JSON text of another one.
 

@@ -8,18 +8,19 @@ import pathlib
 import sys
 import time
 
-import numpy as np
 import tensorflow as tf
-from absl import app
 from absl import flags
 from absl import logging
 from PIL import Image
 
+from oasis_tf import command_line
 from oasis_tf import config as config_lib
 from oasis_tf import data
 from oasis_tf import sheets
 from oasis_tf.data import pipeline
 from oasis_tf.data.label_map import colorize
+from oasis_tf.data.label_map import restore
+from oasis_tf.inference.generator import load_generator
 from oasis_tf.training import loop
 from oasis_tf.training.checkpoint import CheckpointError
 from oasis_tf.training.checkpoint import NonFiniteError
@@ -41,6 +42,16 @@ _NUM_LOOKS = 6
 
 _NEXT = """\
 What to try next:
+  new noise for one class, the way between looks, a photo segmented and drawn
+  anew (photos and label maps of the first validation scenes are in {examples}):
+    {python} -m oasis_tf.synthesize --model={workdir} \
+--label_map={examples}/map0.png --resample_class=sky
+    {python} -m oasis_tf.synthesize --model={workdir} \
+--label_map={examples}/map0.png --interpolate=12
+    {python} -m oasis_tf.segment --model={workdir} \
+--image={examples}/photo0.png --label_map={examples}/map0.png
+    {python} -m oasis_tf.recreate --model={workdir} \
+--image={examples}/photo0.png
   a run of an hour, with better pictures:
     {python} -m oasis_tf.train --dataset=toy_scenes --workdir=runs/hour \
 --set=train.num_steps=10000
@@ -52,27 +63,19 @@ What to try next:
 """
 
 
-def main(argv):
-    if len(argv) > 1:
-        raise app.UsageError(f"Unknown arguments: {argv[1:]}.")
+def main():
     start = time.monotonic()
     logging.set_verbosity(logging.ERROR)
     workdir = pathlib.Path(_WORKDIR.value)
-    try:
-        config = config_lib.override(
-            config_lib.load("toy_scenes"),
-            [f"train.precision={_fastest_precision()}", *_SET.value],
-        )
-        dataset = data.load(
-            config.dataset, None, config.data, config.image_size
-        )
-        # One device: the batch is too small to be spread over more.
-        has_gpu = bool(tf.config.list_physical_devices("GPU"))
-        device = "GPU:0" if has_gpu else "CPU:0"
-        run = loop.Run(config, dataset, workdir, [device])
-    except ValueError as error:
-        print(f"oasis_tf.demo: {error}", file=sys.stderr)
-        return 2
+    config = config_lib.override(
+        config_lib.load("toy_scenes"),
+        [f"train.precision={_fastest_precision()}", *_SET.value],
+    )
+    dataset = data.load(config.dataset, None, config.data, config.image_size)
+    # One device: the batch is too small to be spread over more.
+    has_gpu = bool(tf.config.list_physical_devices("GPU"))
+    device = "GPU:0" if has_gpu else "CPU:0"
+    run = loop.Run(config, dataset, workdir, [device])
     print(
         f"Training on {dataset.num_examples['train']} generated scenes, "
         f"{config.train.precision}, for at most {_MINUTES.value:g} minutes; "
@@ -83,8 +86,7 @@ def main(argv):
             max_seconds=60 * _MINUTES.value - (time.monotonic() - start)
         )
     except (NonFiniteError, CheckpointError) as error:
-        print(f"oasis_tf.demo: {error}", file=sys.stderr)
-        return 1
+        return command_line.fail(error, 1)
     num_steps = int(run.state.step.numpy())
     if not is_complete:
         print(
@@ -99,7 +101,11 @@ def main(argv):
         )
     scores = run.scores or run.inspector.score()
     export = run.export()
-    pictures = _draw_with(export, dataset, config, workdir / "pictures.png")
+    images, label_maps = _validation_scenes(dataset, config)
+    pictures = workdir / "pictures.png"
+    _draw_with(export, label_maps, pictures)
+    examples = workdir / "examples"
+    _write_examples(images, label_maps, dataset.info, examples)
     segmented = workdir / "segmentation.png"
     Image.fromarray(run.inspector.segmentation_sheet()).save(segmented)
     print(
@@ -113,7 +119,7 @@ Exported generator (SavedModel): {export.resolve()}
 """
     )
     python = os.path.relpath(sys.executable)
-    print(_NEXT.format(workdir=workdir, python=python))
+    print(_NEXT.format(workdir=workdir, examples=examples, python=python))
     return 0
 
 
@@ -133,32 +139,38 @@ def _fastest_precision():
     return "mixed_bfloat16" if has_bfloat16 else "float32"
 
 
-def _draw_with(export, dataset, config, path):
-    """Loads an export, draws validation label maps and writes a sheet."""
-    model = tf.saved_model.load(str(export))
-    synthesize = model.signatures["synthesize"]
+def _validation_scenes(dataset, config):
+    """Returns images and label maps of the first validation scenes."""
     num_scenes = min(_NUM_SCENES, dataset.num_examples["validation"])
-    batch = next(
-        iter(
-            pipeline.validation_batches(
-                dataset, config.image_size, _NUM_SCENES, range(num_scenes)
-            )
-        )
+    batches = pipeline.validation_batches(
+        dataset, config.image_size, _NUM_SCENES, range(num_scenes)
     )
-    label_map = batch["label_map"]
+    batch = next(batches.as_numpy_iterator())
+    return batch["image"], batch["label_map"]
+
+
+def _draw_with(export, label_maps, path):
+    """Loads an export, draws label maps and writes a sheet."""
+    generator = load_generator(export)
     looks = [
-        synthesize(
-            label_map=label_map,
-            seed=tf.fill([len(label_map)], np.int64(look)),
-        )["image"].numpy()
+        generator.draw(label_maps, seeds=[look] * len(label_maps))
         for look in range(_NUM_LOOKS)
     ]
-    rows = list(zip(colorize(label_map, dataset.info), *looks, strict=True))
+    colors = colorize(label_maps, generator.info)
     headings = [f"noise {look + 1}" for look in range(_NUM_LOOKS)]
-    sheet = sheets.draw_sheet(rows, ["label map", *headings])
+    sheet = sheets.draw_sheet(
+        list(zip(colors, *looks, strict=True)), ["label map", *headings]
+    )
     Image.fromarray(sheet).save(path)
-    return path
+
+
+def _write_examples(images, label_maps, info, folder):
+    """Writes files to try the other commands with."""
+    folder.mkdir(exist_ok=True)
+    for n, (image, label_map) in enumerate(zip(images, label_maps)):
+        Image.fromarray(image).save(folder / f"photo{n}.png")
+        Image.fromarray(restore(label_map, info)).save(folder / f"map{n}.png")
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command_line.run(main)

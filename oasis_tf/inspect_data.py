@@ -9,11 +9,10 @@ there are problems, with 2 if the command or the folder is not as it must be.
 """
 
 import pathlib
-import sys
 
-from absl import app
 from absl import flags
 
+from oasis_tf import command_line
 from oasis_tf import config as config_lib
 from oasis_tf import data
 from oasis_tf.data import inspection
@@ -36,16 +35,9 @@ _SET = flags.DEFINE_multi_string(
 _PROBLEMS_SHOWN = 20
 
 
-def main(argv):
-    if len(argv) > 1:
-        raise app.UsageError(f"Too many arguments: {' '.join(argv[1:])}")
-    try:
-        builder, raw_dirs = _find_raw_data()
-        reports = inspection.inspect(builder, raw_dirs)
-    except ValueError as error:
-        print(f"inspect_data: {error}", file=sys.stderr)
-        return 2
-
+def main():
+    builder, raw_dirs = _find_raw_data()
+    reports = inspection.inspect(builder, raw_dirs)
     out = pathlib.Path(_OUT.value or f"runs/inspect/{_DATASET.value}")
     out.mkdir(parents=True, exist_ok=True)
     text = inspection.describe(builder.INFO, reports)
@@ -96,13 +88,5 @@ def _tell_problems(problems, hint, path):
         print(hint)
 
 
-def _parse_flags(argv):
-    try:
-        return flags.FLAGS(argv)
-    except flags.Error as error:
-        print(f"inspect_data: {error}", file=sys.stderr)
-        sys.exit(2)
-
-
 if __name__ == "__main__":
-    app.run(main, flags_parser=_parse_flags)
+    command_line.run(main)

@@ -28,9 +28,9 @@ def draw_sheet(rows, headings):
             "`rows` must have a picture for each heading. Received: "
             f"{[len(row) for row in rows]} pictures, {len(headings)} headings."
         )
-    height, width = rows[0][0].shape[:2]
-    zoom = max(1, -(-_MIN_SIDE // min(height, width)))
-    step_x, step_y = width * zoom + _GAP, height * zoom + _GAP
+    tiles = [[enlarge(picture) for picture in row] for row in rows]
+    height, width = tiles[0][0].shape[:2]
+    step_x, step_y = width + _GAP, height + _GAP
     top = _FONT_SIZE + 2 * _GAP
     sheet = Image.new(
         "RGB",
@@ -40,11 +40,24 @@ def draw_sheet(rows, headings):
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(_FONT_SIZE)
     for x, heading in enumerate(headings):
-        middle = _GAP + x * step_x + width * zoom // 2
+        middle = _GAP + x * step_x + width // 2
         draw.text((middle, _GAP), heading, "black", font, anchor="ma")
-    for y, row in enumerate(rows):
-        for x, picture in enumerate(row):
-            tile = Image.fromarray(np.asarray(picture))
-            tile = tile.resize((width * zoom, height * zoom), Image.NEAREST)
-            sheet.paste(tile, (_GAP + x * step_x, top + y * step_y))
+    for y, row in enumerate(tiles):
+        for x, tile in enumerate(row):
+            position = (_GAP + x * step_x, top + y * step_y)
+            sheet.paste(Image.fromarray(tile), position)
     return np.asarray(sheet)
+
+
+def enlarge(picture):
+    """Repeats the pixels of a small picture until it can be seen.
+
+    Args:
+        picture: `[H, W, 3]`, uint8.
+
+    Returns:
+        `[n H, n W, 3]`, uint8; both sides have 128 pixels or more.
+    """
+    picture = np.asarray(picture)
+    zoom = max(1, -(-_MIN_SIDE // min(picture.shape[:2])))
+    return picture.repeat(zoom, axis=0).repeat(zoom, axis=1)

@@ -5,12 +5,10 @@ a checkpoint; with 1 if it broke, with 2 if the command, the data or the work
 directory is not as it must be.
 """
 
-import sys
-
-from absl import app
 from absl import flags
 from absl import logging
 
+from oasis_tf import command_line
 from oasis_tf import config as config_lib
 
 _DATASET = flags.DEFINE_string(
@@ -27,20 +25,19 @@ _WORKDIR = flags.DEFINE_string(
     "Folder of checkpoints, samples, summaries and exports. The same command "
     "again goes on from the last checkpoint. Default: runs/<dataset>.",
 )
+_INIT_FROM = flags.DEFINE_string(
+    "init_from",
+    "",
+    "Work directory whose networks a new run starts with, instead of random "
+    "ones: of oasis_tf.import_published, or of another run.",
+)
 _SET = flags.DEFINE_multi_string(
     "set", [], "section.field=value; any setting of oasis_tf/config.py."
 )
 
 
-def main(argv):
-    if len(argv) > 1:
-        return _fail(f"Unknown arguments: {' '.join(argv[1:])}", 2)
-    try:
-        config = config_lib.override(
-            config_lib.load(_DATASET.value), _SET.value
-        )
-    except ValueError as error:
-        return _fail(error, 2)
+def main():
+    config = config_lib.override(config_lib.load(_DATASET.value), _SET.value)
     print(config_lib.to_json(config))
     logging.set_verbosity(logging.INFO)
     # Imported late, so that --help and mistyped settings answer at once.
@@ -48,18 +45,15 @@ def main(argv):
     from oasis_tf.training import checkpoint
     from oasis_tf.training import loop
 
+    workdir = _WORKDIR.value or f"runs/{config.dataset}"
+    dataset = data.load(
+        config.dataset, _DATA_DIR.value, config.data, config.image_size
+    )
     try:
-        workdir = _WORKDIR.value or f"runs/{config.dataset}"
-        dataset = data.load(
-            config.dataset, _DATA_DIR.value, config.data, config.image_size
-        )
-        run = loop.Run(config, dataset, workdir)
-    except ValueError as error:
-        return _fail(error, 2)
-    try:
+        run = loop.Run(config, dataset, workdir, init_from=_INIT_FROM.value)
         is_complete = run.train()
     except (checkpoint.NonFiniteError, checkpoint.CheckpointError) as error:
-        return _fail(error, 1)
+        return command_line.fail(error, 1)
     if not is_complete:
         print(
             f"Stopped at step {int(run.state.step.numpy())}; the same command "
@@ -71,17 +65,5 @@ def main(argv):
     return 0
 
 
-def _fail(error, status):
-    print(f"oasis_tf.train: {error}", file=sys.stderr)
-    return status
-
-
-def _parse_flags(argv):
-    try:
-        return flags.FLAGS(argv)
-    except flags.Error as error:
-        sys.exit(_fail(error, 2))
-
-
 if __name__ == "__main__":
-    app.run(main, flags_parser=_parse_flags)
+    command_line.run(main)

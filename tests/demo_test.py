@@ -34,6 +34,7 @@ def test_demo_trains_exports_draws_and_says_where(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert re.search(r"mIoU 0\.\d+", done.stdout)
+    assert len(list((tmp_path / "examples").glob("map*.png"))) == 6
     for name in ("pictures.png", "segmentation.png", "losses.png"):
         assert str(tmp_path / name) in done.stdout
         # A drawn sheet has more than one colour.

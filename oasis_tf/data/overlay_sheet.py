@@ -7,6 +7,8 @@ from PIL import Image
 from PIL import ImageDraw
 from PIL import ImageFont
 
+from oasis_tf.data.label_map import colorize
+
 _CELL = (320, 240)  # Width and height that every picture is fitted into.
 _GAP = 12
 _NAME_HEIGHT = 24
@@ -64,6 +66,23 @@ def draw_sheet(examples, info, title):
     return sheet
 
 
+def overlay(image, label_map, info):
+    """Lays a label map's colours over an image, with dark borders.
+
+    Args:
+        image: `[H, W, 3]`, uint8.
+        label_map: `[H, W]`, integer. Labels, 0..S-1.
+        info: `DatasetInfo`.
+
+    Returns:
+        `[H, W, 3]`, uint8.
+    """
+    colors = colorize(label_map, info).astype(np.float32)
+    mixed = image + _LABEL_SHARE * (colors - image)
+    mixed[_borders(label_map)] *= 0.35
+    return mixed.astype(np.uint8)
+
+
 def _legend_columns(num_lines, height):
     lines_per_column = max(1, height // _LEGEND_LINE)
     return max(1, -(-num_lines // lines_per_column))
@@ -71,13 +90,10 @@ def _legend_columns(num_lines, height):
 
 def _draw_row(sheet, example, info, y):
     image = np.asarray(Image.open(io.BytesIO(example.image)).convert("RGB"))
-    colors = np.array(info.colors, np.uint8)[example.label_map]
-    mixed = image + _LABEL_SHARE * (colors.astype(np.float32) - image)
-    mixed[_borders(example.label_map)] *= 0.35
     pictures = (
         (image, Image.Resampling.LANCZOS),
-        (colors, Image.Resampling.NEAREST),
-        (mixed.astype(np.uint8), Image.Resampling.LANCZOS),
+        (colorize(example.label_map, info), Image.Resampling.NEAREST),
+        (overlay(image, example.label_map, info), Image.Resampling.LANCZOS),
     )
     for column, (pixels, method) in enumerate(pictures):
         x = _GAP + column * (_CELL[0] + _GAP)

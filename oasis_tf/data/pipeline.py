@@ -116,22 +116,31 @@ def example_index(n, num_examples, seed):
     )
 
 
-def resize(image, label_map, size):
-    """Brings a pair to a size, without keeping its aspect.
+def resize_image(image, size):
+    """Brings an image to a size, without keeping its aspect.
 
     Args:
         image: `[h, w, 3]`, uint8.
+        size: (height, width).
+
+    Returns:
+        `[H, W, 3]`, uint8, by antialiased bicubic interpolation.
+    """
+    image = tf.image.resize(image, size, "bicubic", antialias=True)
+    return tf.saturate_cast(tf.round(image), tf.uint8)
+
+
+def resize_label_map(label_map, size):
+    """Brings a label map to a size, without keeping its aspect.
+
+    Args:
         label_map: `[h, w, 1]`, an integer dtype.
         size: (height, width).
 
     Returns:
-        `[H, W, 3]`, uint8, resized by antialiased bicubic interpolation, and
-        `[H, W, 1]`, int32, by that of the nearest neighbour.
+        `[H, W, 1]`, int32, by the nearest neighbour.
     """
-    image = tf.image.resize(image, size, "bicubic", antialias=True)
-    image = tf.saturate_cast(tf.round(image), tf.uint8)
-    label_map = tf.image.resize(label_map, size, "nearest")
-    return image, tf.cast(label_map, tf.int32)
+    return tf.cast(tf.image.resize(label_map, size, "nearest"), tf.int32)
 
 
 def random_crop(image, label_map, size, seed):
@@ -189,7 +198,10 @@ def _load(dataset, split, index, size):
     )
     serialized.set_shape([])
     example = dataset.decode(serialized)
-    return resize(example["image"], example["label_map"], size)
+    return (
+        resize_image(example["image"], size),
+        resize_label_map(example["label_map"], size),
+    )
 
 
 def _features(image, label_map, n):

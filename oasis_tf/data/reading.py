@@ -1,4 +1,4 @@
-"""Reading and checking a pair of image and label file."""
+"""Reading and checking images and label files, in pairs or alone."""
 
 import dataclasses
 import io
@@ -7,6 +7,7 @@ import struct
 
 import numpy as np
 from PIL import Image
+from PIL import ImageOps
 
 from oasis_tf.data import pairs
 from oasis_tf.data.label_map import lookup
@@ -96,6 +97,87 @@ def read_ids(path, palette=None):
     return ids
 
 
+def read_label_map(path, info):
+    """Returns the labels of a single label file.
+
+    Args:
+        path: of the file: ids as in the data set's own files, or the classes'
+            colours in three channels.
+        info: `DatasetInfo`.
+
+    Returns:
+        `[H, W]`, int32. Labels, 0..S-1.
+
+    Raises:
+        DataError: if it is no label map of this data set.
+    """
+    label, problem = _open_label_map(path)
+    if problem is None:
+        palette = None
+        if label.mode in ("RGB", "RGBA"):
+            ids = [info.native_id(s) for s in range(info.semantic_channels)]
+            palette = {
+                color: i for color, i in zip(info.colors, ids) if i is not None
+            }
+        ids, problem = _read_ids(path, label, palette)
+    if problem is None:
+        label_map, problem = _to_labels(path, ids, info)
+    if problem:
+        raise pairs.DataError(str(problem))
+    return label_map.astype(np.int32)
+
+
+def read_image(path):
+    """Returns the pixels of a single image, turned as its EXIF tag says.
+
+    Args:
+        path: of the file.
+
+    Returns:
+        `[H, W, 3]`, uint8.
+
+    Raises:
+        DataError: if it is no image.
+    """
+    image, _, problem = _open(path, "an image")
+    if problem is None:
+        image, problem = _to_rgb(path, ImageOps.exif_transpose(image))
+    if problem:
+        raise pairs.DataError(str(problem))
+    return np.asarray(image)
+
+
+def read_mask(path):
+    """Returns which pixels a mask file marks.
+
+    Args:
+        path: of the file: pixels brighter than half of its brightest mark, so
+            that 0 and 1 do as well as 0 and 255.
+
+    Returns:
+        `[H, W]`, bool.
+
+    Raises:
+        DataError: if it is no image, or marks nothing.
+    """
+    image, _, problem = _open(path, "a mask")
+    if problem:
+        raise pairs.DataError(str(problem))
+    is_palette = image.mode == "P" and "transparency" not in image.info
+    if is_palette:  # Its numbers mark, whatever their colours.
+        image = Image.fromarray(np.asarray(image))
+    if image.mode in ("LA", "RGBA", "PA"):
+        # A drawing on a transparent layer: what is transparent is not drawn.
+        image = Image.alpha_composite(
+            Image.new("RGBA", image.size, "black"), image.convert("RGBA")
+        )
+    brightness = np.asarray(image.convert("RGB")).max(axis=-1)
+    if not brightness.any():
+        problem = pairs.Problem(path, "a mask that marks pixels", "only black")
+        raise pairs.DataError(str(problem))
+    return brightness > brightness.max() / 2
+
+
 def _open_label_map(path):
     """Returns the decoded label file, and a `Problem` or None."""
     label, file_bytes, problem = _open(path, "a label map")
@@ -122,6 +204,8 @@ def _open(path, what):
         )
         if isinstance(error, Image.UnidentifiedImageError):
             reason = "a file of no known image format"
+        elif isinstance(error, FileNotFoundError):
+            reason = "no file"
         return None, b"", pairs.Problem(path, what, reason or repr(error))
     return image, file_bytes, None
 
@@ -143,12 +227,18 @@ def _as_rgb_file(path, image, file_bytes):
     """Returns an RGB JPEG or PNG's bytes as they are, others as a new PNG."""
     if image.mode == "RGB" and image.format in (*_LOSSY_FORMATS, "PNG"):
         return file_bytes, None
+    image, problem = _to_rgb(path, image)
+    return (None, problem) if problem else (_encode_png(image), None)
+
+
+def _to_rgb(path, image):
+    """Returns a decoded image in RGB, and a `Problem` or None."""
     if image.mode == "F":
         return None, pairs.Problem(path, "8 or 16 bits per channel", "floats")
     if image.mode.startswith("I"):  # 16 bit grey: Pillow would clip at 255.
         pixels = np.asarray(image).astype(np.int64)
         image = Image.fromarray((pixels >> 8).clip(0, 255).astype(np.uint8))
-    return _encode_png(image.convert("RGB")), None
+    return image.convert("RGB"), None
 
 
 def _read_ids(path, label, palette, unknown_colors=False):

@@ -7,6 +7,7 @@ import tempfile
 
 import tensorflow as tf
 
+from oasis_tf import config as config_lib
 from oasis_tf.data.image import to_uint8
 from oasis_tf.data.label_map import one_hot
 from oasis_tf.models import noise as noise_lib
@@ -76,6 +77,26 @@ class ServedGenerator(tf.Module):
         noise = noise_lib.global_noise(z, size)
         return {"image": self._generate(noise, label_map)}
 
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None, None, None], tf.int32, name="label_map"),
+            tf.TensorSpec([None, None, None, None], tf.float32, name="noise"),
+        ]
+    )
+    def synthesize_from_3d_noise(self, label_map, noise):
+        """Draws images of label maps from given 3D noise.
+
+        Args:
+            label_map: `[B, H, W]`, int32. Labels, 0..S-1.
+            noise: `[B, H, W, Z]`, float32. See `oasis_tf.models.noise`.
+
+        Returns:
+            {"image": `[B, H, W, 3]`, uint8}.
+        """
+        channels = self.generator.noise_channels
+        noise = tf.ensure_shape(noise, [None, None, None, channels])
+        return {"image": self._generate(noise, label_map)}
+
     def _generate(self, noise, label_map):
         generator = self.generator
         self._check(label_map)
@@ -105,14 +126,15 @@ class ServedGenerator(tf.Module):
         )
 
 
-def export(generator, noise, info, directory, version):
+def export(generator, config, info, directory, version):
     """Writes a SavedModel of a generator.
 
     The version's folder appears when it is complete, not before.
 
     Args:
         generator: `Generator`, with the statistics to infer with.
-        noise: "image", "pixel" or "none", as the generator was trained.
+        config: `Config` of its training; goes along as
+            `assets.extra/config.json`.
         info: `DatasetInfo`; goes along as `assets.extra/dataset_info.json`.
         directory: of the versions.
         version: int, 1 or more.
@@ -125,7 +147,7 @@ def export(generator, noise, info, directory, version):
     if target.exists():
         return target
     directory.mkdir(parents=True, exist_ok=True)
-    served = ServedGenerator(generator, noise)
+    served = ServedGenerator(generator, config.generator.noise)
     with tempfile.TemporaryDirectory(prefix=".", dir=directory) as temporary:
         model = os.path.join(temporary, str(version))
         tf.saved_model.save(
@@ -135,10 +157,12 @@ def export(generator, noise, info, directory, version):
                 "serving_default": served.synthesize,
                 "synthesize": served.synthesize,
                 "synthesize_from_noise": served.synthesize_from_noise,
+                "synthesize_from_3d_noise": served.synthesize_from_3d_noise,
             },
         )
         extra = pathlib.Path(model, "assets.extra")
         extra.mkdir()
+        (extra / "config.json").write_text(config_lib.to_json(config))
         (extra / "dataset_info.json").write_text(info.to_json())
         shutil.move(model, target)
     return target

@@ -2,6 +2,8 @@
 
 import numpy as np
 import tensorflow as tf
+from scipy import ndimage
+from skimage import measure
 
 # One algorithm for every device, so that a seed means the same noise anywhere.
 _ALGORITHM = "philox"
@@ -95,3 +97,151 @@ def global_noise(z, size):
     """
     height, width = size
     return tf.tile(z[:, None, None, :], [1, height, width, 1])
+
+
+def placed_noise(z, place_map):
+    """Gives every pixel the latent vector of its place.
+
+    Args:
+        z: `[B, P, Z]`. A vector for each place: each class, each region.
+        place_map: `[B, H, W]`, integer. The pixel's place, 0..P-1: a label map
+            for noise per class, `connected_regions` for noise per region.
+
+    Returns:
+        3D noise `[B, H, W, Z]`.
+    """
+    return tf.gather(z, place_map, batch_dims=1)
+
+
+def connected_regions(label_map):
+    """Numbers the connected regions of one label.
+
+    Pixels that touch by a side are connected, by a corner alone are not.
+
+    Args:
+        label_map: `[H, W]`, integer array.
+
+    Returns:
+        `[H, W]`, int64 array: 0, 1, ... in the order of each region's first
+        pixel, row by row.
+    """
+    regions = measure.label(label_map, background=-1, connectivity=1)
+    return np.asarray(regions, np.int64) - 1
+
+
+def resample_mask(noise, other, mask):
+    """Takes other noise inside a mask; the rest stays as it is, bit by bit.
+
+    Args:
+        noise, other: `[B, H, W, Z]`.
+        mask: `[B, H, W]`, bool; or `[H, W]`, for all of the batch.
+
+    Returns:
+        3D noise `[B, H, W, Z]`.
+
+    Source: OASIS (arXiv:2012.04781), Section 3.3: local re-sampling.
+    """
+    return tf.where(tf.cast(mask, tf.bool)[..., None], other, noise)
+
+
+def feather(mask, num_pixels):
+    """Lets a mask rise from 0 at its border to 1 further inside.
+
+    A generator trained with one vector in an image has not seen two meet, and
+    may draw a line where they do.
+
+    Args:
+        mask: `[H, W]`, bool array.
+        num_pixels: width of the rise inside the mask, 0 or more. The image's
+            edges are no border.
+
+    Returns:
+        `[H, W]`, float32 array: 0 outside, above 0 and up to 1 inside.
+
+    Raises:
+        ValueError: if the width is negative.
+    """
+    if num_pixels < 0:
+        raise ValueError(
+            f"`feather` must be 0 or more. Received: {num_pixels}."
+        )
+    if mask.all():
+        return np.ones(mask.shape, np.float32)
+    distance = ndimage.distance_transform_edt(mask)
+    return np.float32(np.minimum(distance / (num_pixels + 1), 1))
+
+
+def resample_channels(noise, other, channels):
+    """Takes other noise in some channels; the rest stays as it is.
+
+    Args:
+        noise, other: `[..., Z]`.
+        channels: list of ints, 0..Z-1.
+
+    Returns:
+        `[..., Z]`.
+
+    Raises:
+        ValueError: if a channel is not one of the noise's.
+    """
+    num_channels = noise.shape[-1]
+    wrong = [c for c in channels if not 0 <= c < num_channels]
+    if wrong:
+        raise ValueError(
+            f"`channels` must be among 0..{num_channels - 1}. Received: "
+            f"{wrong}."
+        )
+    is_other = np.zeros([num_channels], bool)
+    is_other[list(channels)] = True
+    return tf.where(is_other, other, noise)
+
+
+def interpolate(noise, other, share):
+    """Goes straight from one noise to another.
+
+        (1 - t) a + t b
+
+    Half way between two independent draws its variance is 1/2, which a
+    generator has hardly seen; `interpolate_spherically` keeps it.
+
+    Args:
+        noise, other: `[..., Z]`: a at t = 0, b at t = 1.
+        share: t, float.
+
+    Returns:
+        `[..., Z]`.
+    """
+    return (1 - share) * noise + share * other
+
+
+def interpolate_spherically(noise, other, share):
+    """Goes along the arc between two latent vectors, in every pixel.
+
+        (sin((1 - t) w) a + sin(t w) b) / sin(w),  cos(w) = <a, b> / (|a| |b|)
+
+    Where the vectors point (almost) the same or the opposite way, where there
+    is no one arc, it goes straight.
+
+    Args:
+        noise, other: `[..., Z]`: a at t = 0, b at t = 1.
+        share: t, float; or `[..., 1]`, for each vector its own.
+
+    Returns:
+        `[..., Z]`.
+
+    Source: Shoemake, Animating Rotation with Quaternion Curves (SIGGRAPH 1985).
+    """
+    lengths = tf.norm(noise, axis=-1, keepdims=True) * tf.norm(
+        other, axis=-1, keepdims=True
+    )
+    product = tf.reduce_sum(noise * other, axis=-1, keepdims=True)
+    cosine = tf.clip_by_value(tf.math.divide_no_nan(product, lengths), -1, 1)
+    angle = tf.acos(cosine)
+    sine = tf.sin(angle)
+    has_arc = (sine > 1e-4) & (lengths > 0)
+    safe = tf.where(has_arc, sine, 1)
+    arc = (
+        tf.sin((1 - share) * angle) / safe * noise
+        + tf.sin(share * angle) / safe * other
+    )
+    return tf.where(has_arc, arc, interpolate(noise, other, share))

@@ -29,6 +29,7 @@ _TENSOR_NAMES = {
     "moving_variance": "running_var",
     "bias": "bias",
 }
+_COUNTER = "num_batches_tracked"
 _SPECTRAL_NAMES = {"kernel": "weight_orig", "u": "weight_u", "v": "weight_v"}
 
 
@@ -64,31 +65,140 @@ def load_state_dict(model, tensors):
     """
     paths = {variable.path for variable in model.variables}
     values = {}
-    left_over = {n for n in tensors if not n.endswith("num_batches_tracked")}
+    problems = []
+    left_over = {n for n in tensors if not n.endswith(_COUNTER)}
     for variable in model.variables:
-        layer = variable.path.rpartition("/")[0]
-        name = published_name(variable.path, f"{layer}/u" in paths)
-        if name not in tensors:
-            raise ValueError(
-                f"State dict must hold {name!r}, for {variable.path}. "
-                f"Received: {len(tensors)} tensors without it."
-            )
-        value = _to_channels_last(name, np.asarray(tensors[name]))
-        if value.shape != tuple(variable.shape):
-            raise ValueError(
-                f"{name!r} must fit {variable.path}, of shape "
-                f"{tuple(variable.shape)}. Received: shape "
-                f"{np.shape(tensors[name])}."
-            )
-        values[variable.path] = value
+        name = published_name(variable.path, _is_spectral(variable.path, paths))
         left_over.discard(name)
-    if left_over:
+        expected = _published_shape(variable)
+        if name not in tensors:
+            problems.append(f"{name}: expected shape {expected}, found none")
+            continue
+        tensor = np.asarray(tensors[name])
+        if tensor.shape != expected:
+            problems.append(
+                f"{name}: expected shape {expected}, found {tensor.shape}"
+            )
+            continue
+        values[variable.path] = _to_channels_last(name, tensor)
+    problems += [
+        f"{name}: expected none, found shape {np.shape(tensors[name])}"
+        for name in sorted(left_over)
+    ]
+    if problems:
+        lines = [f"  {problem}" for problem in problems[:10]]
+        if len(problems) > 10:
+            lines.append(f"  ... and {len(problems) - 10} more")
         raise ValueError(
-            f"State dict must fit {model.name}. Received, left over: "
-            f"{sorted(left_over)}."
+            f"State dict must fit the {model.name}. Received "
+            f"{len(problems)} tensors that do not:\n" + "\n".join(lines)
         )
     for variable in model.variables:
         variable.assign(values[variable.path])
+
+
+def to_state_dict(values, num_updates=None):
+    """Returns a network's variables as the authors' code loads them.
+
+    Args:
+        values: {our path: array}, of a `Generator` or a `Discriminator`.
+        num_updates: {published name: int} of the batch norms' counters, which
+            we do not have; 0 for those that it lacks.
+
+    Returns:
+        {published name: array}, in PyTorch's layouts.
+    """
+    tensors = {}
+    for path, value in values.items():
+        name = published_name(path, _is_spectral(path, values))
+        value = np.asarray(value)
+        tensors[name] = _to_channels_first(name, value)
+        if name.endswith("running_var"):
+            counter = name.removesuffix("running_var") + _COUNTER
+            number = (num_updates or {}).get(counter, 0)
+            tensors[counter] = np.array(number, np.int64)
+    return tensors
+
+
+def counters(tensors):
+    """Returns {name: int}: the batch norms' counters in a state dict."""
+    return {
+        name: int(value)
+        for name, value in tensors.items()
+        if name.endswith(_COUNTER)
+    }
+
+
+def generator_sizes(tensors):
+    """Reads a generator's sizes off its tensors' shapes.
+
+    Args:
+        tensors: {published name: array}.
+
+    Returns:
+        `channels` and `spade_channels` of `GeneratorConfig`, and Z + S.
+
+    Raises:
+        ValueError: if the tensors are no generator's.
+    """
+    first = _shape(tensors, "fc.weight", "generator")
+    blocks = _num_blocks(tensors, "body")
+    channels = [
+        _shape(tensors, f"body.{i}.conv_1.weight_orig", "generator")[0]
+        for i in range(blocks)
+    ]
+    name = "body.0.norm_0.mlp_shared.0.weight"
+    spade_channels = _shape(tensors, name, "generator")[0]
+    return (first[0], *channels), spade_channels, first[1]
+
+
+def discriminator_sizes(tensors):
+    """Reads a discriminator's sizes off its tensors' shapes.
+
+    Args:
+        tensors: {published name: array}.
+
+    Returns:
+        `channels` and `last_channels` of `DiscriminatorConfig`, and S.
+
+    Raises:
+        ValueError: if the tensors are no discriminator's.
+    """
+    last = _shape(tensors, "layer_up_last.weight", "discriminator")
+    blocks = _num_blocks(tensors, "body_down")
+    channels = [
+        _shape(tensors, f"body_down.{i}.conv2.1.weight_orig", "discriminator")[
+            0
+        ]
+        for i in range(blocks)
+    ]
+    return tuple(channels), last[1], last[0] - 1
+
+
+def _num_blocks(tensors, stem):
+    pattern = re.compile(rf"{stem}\.(\d+)\.")
+    numbers = [int(m[1]) for m in map(pattern.match, tensors) if m]
+    return max(numbers, default=-1) + 1
+
+
+def _shape(tensors, name, network):
+    if name not in tensors or np.ndim(tensors[name]) != 4:
+        names = ", ".join(sorted(tensors)[:3])
+        raise ValueError(
+            f"State dict of a published {network} must hold {name!r}, a "
+            f"convolution's kernel. Received: {len(tensors)} tensors without "
+            f"it ({names}, ...)."
+        )
+    return np.shape(tensors[name])
+
+
+def _is_spectral(path, paths):
+    return f"{path.rpartition('/')[0]}/u" in paths
+
+
+def _published_shape(variable):
+    shape = tuple(variable.shape)
+    return (shape[3], shape[2], *shape[:2]) if len(shape) == 4 else shape
 
 
 def _to_channels_last(name, value):
@@ -97,15 +207,23 @@ def _to_channels_last(name, value):
         return value.transpose(2, 3, 1, 0)
     if name.endswith("weight_v"):
         # A flat kernel without its output channels; squares alone occur.
-        return _flat_to_channels_last(value, kernel_size=_size(name))
+        size = _size(name)
+        kernel = value.reshape(-1, size, size)
+        return kernel.transpose(1, 2, 0).reshape(-1)
+    return value
+
+
+def _to_channels_first(name, value):
+    """Returns a tensor in PyTorch's order of axes: [C, C_in, k, k]."""
+    if value.ndim == 4:
+        return np.ascontiguousarray(value.transpose(3, 2, 0, 1))
+    if name.endswith("weight_v"):
+        size = _size(name)
+        kernel = value.reshape(size, size, -1)
+        return np.ascontiguousarray(kernel.transpose(2, 0, 1)).reshape(-1)
     return value
 
 
 def _size(name):
+    """Returns the side k of the kernel that a `weight_v` belongs to."""
     return 1 if ".conv_s." in name else 3
-
-
-def _flat_to_channels_last(value, kernel_size):
-    """Reorders [C_in * k * k] to [k * k * C_in]."""
-    kernel = value.reshape(-1, kernel_size, kernel_size)
-    return kernel.transpose(1, 2, 0).reshape(-1)

@@ -62,36 +62,87 @@ class Checkpoints:
         Raises:
             CheckpointError: if there are checkpoints but none can be read.
         """
-        # The folder tells, not the manager's own list, which may be lost.
-        paths = sorted(self._directory.glob("step-*.index"), key=_step)
-        for index in reversed(paths):
-            path = str(index.with_suffix(""))
-            try:
-                status = self._checkpoint.read(path)
-                # Partial: the manager's own counter is not read.
-                status.assert_existing_objects_matched().expect_partial()
-            except (
-                tf.errors.OpError,
-                IndexError,  # From TensorFlow: a file ends too early.
-                ValueError,
-                AssertionError,
-            ) as error:
-                first_line = str(error).strip().partition("\n")[0]
-                logging.error(
-                    "%s: expected a whole checkpoint of these networks, found "
-                    "one that cannot be read (%s). Trying the one before.",
-                    path,
-                    first_line,
-                )
-                continue
-            return path
-        if paths:
-            raise CheckpointError(
-                f"{self._directory}: expected a checkpoint that can be read, "
-                f"found {len(paths)}, none of which can. Take another "
-                "--workdir to start anew."
+        return _read_newest(self._checkpoint, self._directory)
+
+
+def has_checkpoints(directory):
+    """Tells whether a directory holds checkpoints of a run."""
+    return any(_find(directory))
+
+
+def restore_models(directory, **models):
+    """Sets networks from the newest checkpoint of a run that can be read.
+
+    Args:
+        directory: of the checkpoints.
+        **models: built networks by their names in `TrainState`.
+
+    Returns:
+        The checkpoint's path, or None where there is none.
+
+    Raises:
+        CheckpointError: if there are checkpoints but none can be read.
+    """
+    checkpoint = tf.train.Checkpoint(
+        **{name: _tracked(model) for name, model in models.items()}
+    )
+    return _read_newest(checkpoint, pathlib.Path(directory))
+
+
+def save_models(directory, **models):
+    """Writes networks alone as a checkpoint `step-0`, for `restore_models`.
+
+    Args:
+        directory: of the checkpoint; made.
+        **models: built networks by their names in `TrainState`; one may occur
+            under several names.
+    """
+    # Copies: what occurs twice is saved once, and read back into one network.
+    checkpoint = tf.train.Checkpoint(
+        **{
+            name: {v.path: tf.Variable(v.value) for v in model.variables}
+            for name, model in models.items()
+        }
+    )
+    checkpoint.write(str(pathlib.Path(directory, "step-0")))
+
+
+def _find(directory):
+    return pathlib.Path(directory).glob("step-*.index")
+
+
+def _read_newest(checkpoint, directory):
+    # The folder tells, not the manager's own list, which may be lost.
+    paths = sorted(_find(directory), key=_step)
+    for index in reversed(paths):
+        path = str(index.with_suffix(""))
+        try:
+            status = checkpoint.read(path)
+            # Partial: the manager's own counter is not read, and not all of
+            # the state is always asked for.
+            status.assert_existing_objects_matched().expect_partial()
+        except (
+            tf.errors.OpError,
+            IndexError,  # From TensorFlow: a file ends too early.
+            ValueError,
+            AssertionError,
+        ) as error:
+            first_line = str(error).strip().partition("\n")[0]
+            logging.error(
+                "%s: expected a whole checkpoint of these networks, found "
+                "one that cannot be read (%s). Trying the one before.",
+                path,
+                first_line,
             )
-        return None
+            continue
+        return path
+    if paths:
+        raise CheckpointError(
+            f"{directory}: expected a checkpoint that can be read, "
+            f"found {len(paths)}, none of which can. Take another "
+            "--workdir to start anew."
+        )
+    return None
 
 
 def _tracked(part):

@@ -17,7 +17,9 @@ from oasis_tf.exporters import saved_model
 from oasis_tf.training import workdir as workdir_lib
 from oasis_tf.training.checkpoint import Checkpoints
 from oasis_tf.training.checkpoint import NonFiniteError
+from oasis_tf.training.checkpoint import has_checkpoints
 from oasis_tf.training.history import History
+from oasis_tf.training.initialization import take_networks
 from oasis_tf.training.inspector import Inspector
 from oasis_tf.training.perceptual import PerceptualLoss
 from oasis_tf.training.train_step import compile_step
@@ -33,14 +35,18 @@ class Run:
         workdir: folder of everything that the run writes.
         devices: names of the devices to train on; None for all GPUs, or the
             CPU where there is none.
+        init_from: work directory whose networks the run starts with, unless
+            it has a checkpoint of its own.
 
     Raises:
         ResumeError: if `workdir` holds a run with other settings or data, or
             another process trains there.
-        ValueError: if settings do not fit together.
+        ValueError: if settings do not fit together, or to the networks that
+            the run should start with.
+        CheckpointError: if those cannot be read.
     """
 
-    def __init__(self, config, dataset, workdir, devices=None):
+    def __init__(self, config, dataset, workdir, devices=None, init_from=None):
         self.config = config
         self.workdir = pathlib.Path(workdir)
         self._dataset = dataset
@@ -52,6 +58,8 @@ class Run:
                 perceptual_loss = PerceptualLoss(config.train.vgg_weights)
         with self._strategy.scope():
             self.state = create_state(config, dataset.info.semantic_channels)
+        if init_from and not has_checkpoints(self.workdir / "checkpoints"):
+            take_networks(init_from, self.state, config, dataset.info)
         self._step = compile_step(
             self.state, config, dataset.info, self._strategy, perceptual_loss
         )
@@ -251,7 +259,7 @@ class Run:
         with self.inspector.averaged_generator() as generator:
             return saved_model.export(
                 generator,
-                self.config.generator.noise,
+                self.config,
                 self._dataset.info,
                 self.workdir / "export",
                 max(1, self._finished_steps()),

@@ -8,6 +8,7 @@ import pathlib
 from absl import logging
 
 from oasis_tf import config as config_lib
+from oasis_tf import model_files
 
 # Settings that may change when a run goes on.
 _MAY_CHANGE = ("log.", "train.num_steps", "data.prepared_dir")
@@ -51,6 +52,12 @@ def claim(workdir, config, dataset):
         raise ResumeError(
             f"{workdir}: another process is training there."
         ) from None
+    if (workdir / model_files.IMPORTED).is_file():
+        lock.close()
+        raise ResumeError(
+            f"{workdir} holds imported networks, which are kept as they are: "
+            f"train in another --workdir with --init_from={workdir}."
+        )
     facts = {
         "num_examples": dataset.num_examples,
         "num_bytes": dataset.num_bytes,

@@ -146,8 +146,9 @@ def test_a_split_without_examples_has_no_batches(dataset):
 def test_resizes_down_and_up(size):
     label_map = tf.constant(np.tile([[3, 250]], (10, 8))[..., None], tf.uint16)
     image = tf.fill([10, 16, 3], tf.constant(77, tf.uint8))
-    for run in (pipeline.resize, tf.function(pipeline.resize)):
-        small, labels = run(image, label_map, size)
+    for wrap in (lambda function: function, tf.function):
+        small = wrap(pipeline.resize_image)(image, size)
+        labels = wrap(pipeline.resize_label_map)(label_map, size)
         assert small.shape == (*size, 3) and small.dtype == tf.uint8
         assert labels.shape == (*size, 1) and labels.dtype == tf.int32
         assert set(np.unique(labels)) <= {3, 250}
@@ -157,7 +158,7 @@ def test_resizes_down_and_up(size):
 def test_bicubic_overshoot_is_clipped():
     image = tf.constant(np.repeat([0, 255], 4)[None, :, None] * [1, 1, 1])
     image = tf.cast(tf.tile(image, [8, 1, 1]), tf.uint8)
-    large, _ = pipeline.resize(image, tf.zeros([8, 8, 1], tf.uint8), (8, 32))
+    large = pipeline.resize_image(image, (8, 32))
     row = large[0, :, 0].numpy().astype(int)
     assert (np.diff(row) >= 0).all()  # Without clipping values would wrap.
     assert (row[0], row[-1]) == (0, 255)

@@ -44,7 +44,7 @@ class ExportTest(tf.test.TestCase, parameterized.TestCase):
         cls.generator = generator()
         # Kept by the class, as its functions need it.
         cls.folder = saved_model.export(
-            cls.generator, "image", Builder.INFO, cls.temporary(), 7
+            cls.generator, tiny.CONFIG, Builder.INFO, cls.temporary(), 7
         )
         cls.model = tf.saved_model.load(str(cls.folder))
 
@@ -58,10 +58,15 @@ class ExportTest(tf.test.TestCase, parameterized.TestCase):
             seed=tf.constant(seed, tf.int64),
         )["image"].numpy()
 
-    def test_has_the_three_signatures(self):
+    def test_has_the_four_signatures(self):
         self.assertCountEqual(
             self.model.signatures,
-            ["serving_default", "synthesize", "synthesize_from_noise"],
+            [
+                "serving_default",
+                "synthesize",
+                "synthesize_from_noise",
+                "synthesize_from_3d_noise",
+            ],
         )
 
     def test_draws_images_of_bytes(self):
@@ -101,6 +106,15 @@ class ExportTest(tf.test.TestCase, parameterized.TestCase):
             one_hot(LABEL_MAP, SEMANTIC_CHANNELS),
         )
         # [-1, 1] to 0..255; half a step of rounding, and a bit.
+        self.assertAllClose(image, (expected + 1) * 127.5, atol=0.51)
+
+    def test_from_3d_noise_is_what_the_generator_draws(self):
+        noise = np.random.default_rng(1).normal(size=[3, 16, 16, 2])
+        noise = noise.astype(np.float32)
+        image = self.model.signatures["synthesize_from_3d_noise"](
+            label_map=LABEL_MAP, noise=noise
+        )["image"]
+        expected = self.generator(noise, one_hot(LABEL_MAP, SEMANTIC_CHANNELS))
         self.assertAllClose(image, (expected + 1) * 127.5, atol=0.51)
 
     @parameterized.parameters(-1, TOP + 1)
@@ -145,7 +159,7 @@ class ExportTest(tf.test.TestCase, parameterized.TestCase):
     def test_a_version_that_is_there_is_kept(self):
         before = {p: p.stat().st_mtime_ns for p in self.folder.rglob("*")}
         again = saved_model.export(
-            self.generator, "image", Builder.INFO, self.folder.parent, 7
+            self.generator, tiny.CONFIG, Builder.INFO, self.folder.parent, 7
         )
         self.assertEqual(again, self.folder)
         after = {p: p.stat().st_mtime_ns for p in self.folder.rglob("*")}
@@ -162,7 +176,7 @@ class ExportTest(tf.test.TestCase, parameterized.TestCase):
         with mock.patch.object(tf.saved_model, "save", fail):
             with self.assertRaisesRegex(OSError, "No space"):
                 saved_model.export(
-                    self.generator, "image", Builder.INFO, directory, 1
+                    self.generator, tiny.CONFIG, Builder.INFO, directory, 1
                 )
         self.assertEmpty(list(directory.iterdir()))
 

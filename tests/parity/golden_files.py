@@ -23,7 +23,11 @@ def load(name):
         return dict(arrays)
 
 
+def state_dict(network):
+    """Returns the rule-made weights of "generator" or "discriminator"."""
+    return reference_weights.state_dict(f"{network}.json")
+
+
 def set_weights(model, network):
     """Gives a model the rule-made weights of "generator", "discriminator"."""
-    tensors = reference_weights.state_dict(f"{network}.json")
-    published.load_state_dict(model, tensors)
+    published.load_state_dict(model, state_dict(network))

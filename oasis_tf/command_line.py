@@ -1,0 +1,100 @@
+"""What the commands do alike: flags, errors in one line, exit codes."""
+
+import pathlib
+import sys
+import traceback
+
+from absl import app
+from absl import flags
+from absl import logging
+
+_PACKAGE = pathlib.Path(__file__).parent
+
+
+def run(main):
+    """Runs a command; exits with what `main` returns.
+
+    What the user got wrong, which is a ValueError everywhere in oasis_tf, is
+    one line and exit code 2; with `--verbosity=1` its traceback, too. One that
+    a library raises is a mistake of ours, and keeps its traceback.
+
+    Args:
+        main: function without arguments, returning an exit code.
+    """
+
+    def guarded(argv):
+        if len(argv) > 1:
+            return fail(f"Unknown arguments: {' '.join(argv[1:])}")
+        if not flags.FLAGS["verbosity"].present:
+            # Without what TensorFlow tells while it saves.
+            logging.set_verbosity(logging.WARNING)
+        try:
+            return main()
+        except ValueError as error:
+            if not _is_ours(error):
+                raise
+            logging.debug("Traceback:", exc_info=True)
+            return fail(error)
+
+    app.run(guarded, flags_parser=_parse_flags)
+
+
+def fail(error, exit_code=2):
+    """Prints an error after the command's name; returns the exit code."""
+    command = pathlib.Path(sys.argv[0]).stem
+    print(f"oasis_tf.{command}: {error}", file=sys.stderr)
+    return exit_code
+
+
+def integers(flag, form):
+    """Returns the two whole numbers of a list flag.
+
+    Args:
+        flag: of absl's `DEFINE_list`.
+        form: of its value, for the message: "height,width".
+
+    Raises:
+        ValueError: if it is something else.
+    """
+    try:
+        first, second = map(int, flag.value)
+    except ValueError:
+        raise ValueError(
+            f"`--{flag.name}` must be {form}, two whole numbers. Received: "
+            f"{','.join(flag.value)!r}."
+        ) from None
+    return first, second
+
+
+def check_given(*flags_):
+    """Raises a ValueError for the first flag that has no value."""
+    for flag in flags_:
+        if not flag.value:
+            raise ValueError(f"`--{flag.name}` is needed.")
+
+
+def resize(resize_flag, size_flag):
+    """Returns what `--resize` and `--size` say, as `inputs.target_size` takes.
+
+    Raises:
+        ValueError: if both are given, or `--size` is no size.
+    """
+    if resize_flag.value and size_flag.value:
+        raise ValueError(
+            "`--resize` and `--size` exclude each other. Received: both."
+        )
+    if size_flag.value:
+        return integers(size_flag, "height,width")
+    return resize_flag.value
+
+
+def _parse_flags(argv):
+    try:
+        return flags.FLAGS(argv)
+    except flags.Error as error:
+        sys.exit(fail(error))
+
+
+def _is_ours(error):
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return _PACKAGE in pathlib.Path(frame.filename).parents

@@ -1,0 +1,1 @@
+"""Trained networks in use: pictures of label maps, label maps of pictures."""

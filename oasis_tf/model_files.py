@@ -1,0 +1,126 @@
+"""Finds what a trained model consists of on disk."""
+
+import json
+import pathlib
+
+from oasis_tf import config as config_lib
+from oasis_tf.data.dataset import DatasetInfo
+
+IMPORTED = "published.json"
+"""In a work directory of imported networks: where they come from."""
+
+_TRAIN = "python -m oasis_tf.train"
+_IMPORT = "python -m oasis_tf.import_published"
+
+
+def find_export(model):
+    """Returns the folder of a generator's SavedModel.
+
+    Args:
+        model: path of a work directory, of its `export/`, whose newest version
+            is taken, or of a version.
+
+    Returns:
+        `pathlib.Path`.
+
+    Raises:
+        ValueError: if there is none; says what is there instead.
+    """
+    path = _existing(model)
+    if (path / "saved_model.pb").is_file():
+        return path
+    versions = [
+        folder
+        for parent in (path / "export", path)
+        for folder in parent.glob("*/")
+        if folder.name.isdigit() and (folder / "saved_model.pb").is_file()
+    ]
+    if versions:
+        return max(versions, key=lambda folder: int(folder.name))
+    reason = "neither export/<step>/saved_model.pb nor config.json"
+    if (path / "config.json").is_file():
+        reason = (
+            f"a run without an export yet, which `{_TRAIN}` writes at its end"
+        )
+    raise ValueError(
+        "`model` must be the work directory of a finished run, or an export. "
+        f"Received: {str(path)!r}, {reason}."
+    )
+
+
+def read_facts(folder):
+    """Returns the `Config` and the `DatasetInfo` that an export carries.
+
+    Args:
+        folder: of the SavedModel.
+
+    Raises:
+        ValueError: if they are missing or broken.
+    """
+    extra = pathlib.Path(folder, "assets.extra")
+    return (
+        _read(extra / "config.json", config_lib.from_json),
+        _read(extra / "dataset_info.json", DatasetInfo.from_json),
+    )
+
+
+def find_checkpoints(model):
+    """Returns what the networks of a work directory are made from.
+
+    Args:
+        model: path of a work directory.
+
+    Returns:
+        `Config`, `DatasetInfo` and the folder of the checkpoints.
+
+    Raises:
+        ValueError: if it is no work directory, or has no checkpoint yet.
+    """
+    path = _existing(model)
+    if not (path / "config.json").is_file():
+        raise ValueError(
+            "`model` must be the work directory of a run: its checkpoints hold "
+            f"the discriminator. Received: {str(path)!r}, without config.json."
+        )
+    config = _read(path / "config.json", config_lib.from_json)
+    info = _read(path / "dataset.json", _parse_info)
+    checkpoints = path / "checkpoints"
+    if not any(checkpoints.glob("step-*.index")):
+        raise ValueError(
+            "`model` must have a checkpoint. Received: "
+            f"{str(path)!r}, without {checkpoints.name}/step-<n>.index."
+        )
+    return config, info, checkpoints
+
+
+def networks_in(model):
+    """Returns the names of the networks in a work directory's checkpoints."""
+    record = pathlib.Path(model, IMPORTED)
+    if not record.is_file():
+        return ["generator", "discriminator", "ema_generator"]
+    return [*_read(record, json.loads)["files"], "ema_generator"]
+
+
+def _parse_info(text):
+    """Returns the `DatasetInfo` in the facts that a work directory keeps."""
+    return DatasetInfo.from_json(json.dumps(json.loads(text)["info"]))
+
+
+def _existing(model):
+    path = pathlib.Path(model)
+    if not path.is_dir():
+        found = "a file" if path.exists() else "which does not exist"
+        raise ValueError(
+            f"`model` must be a folder that `{_TRAIN}` or `{_IMPORT}` wrote. "
+            f"Received: {str(model)!r}, {found}."
+        )
+    return path
+
+
+def _read(path, parse):
+    try:
+        return parse(path.read_text())
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} must be there, as the run wrote it. Received: {error}."
+        ) from error

@@ -1,0 +1,115 @@
+"""A work directory as a finished run leaves it, made in a second."""
+
+import contextlib
+import io
+import json
+import os
+import pathlib
+import runpy
+import subprocess
+import sys
+from unittest import mock
+
+import numpy as np
+from absl import flags
+from absl import logging
+from PIL import Image
+
+from oasis_tf import config as config_lib
+from oasis_tf.data.toy_scenes import Builder
+from oasis_tf.data.toy_scenes import scenes
+from oasis_tf.exporters import saved_model
+from oasis_tf.models.discriminator import build_discriminator
+from oasis_tf.models.generator import build_generator
+from oasis_tf.training import checkpoint
+from tests import tiny
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+def networks(config=tiny.CONFIG):
+    """Returns a generator and a discriminator with lively weights."""
+    pair = (
+        build_generator(config.generator, tiny.SEMANTIC_CHANNELS),
+        build_discriminator(config.discriminator, tiny.SEMANTIC_CHANNELS),
+    )
+    rng = np.random.default_rng(0)
+    for network in pair:
+        for variable in network.variables:
+            if not variable.path.endswith("moving_variance"):
+                variable.assign(rng.normal(0, 0.5, variable.shape))
+    return pair
+
+
+def make_workdir(folder, config=tiny.CONFIG):
+    """Writes a work directory; returns its path."""
+    folder = pathlib.Path(folder)
+    generator, discriminator = networks(config)
+    checkpoint.save_models(
+        folder / "checkpoints",
+        generator=generator,
+        discriminator=discriminator,
+        ema_generator=generator,
+    )
+    saved_model.export(generator, config, Builder.INFO, folder / "export", 6)
+    (folder / "config.json").write_text(config_lib.to_json(config))
+    facts = {"info": json.loads(Builder.INFO.to_json())}
+    (folder / "dataset.json").write_text(json.dumps(facts))
+    return folder
+
+
+def save_scene(folder, index=5, size=(16, 16)):
+    """Writes a scene; returns the paths of its photo and its label map."""
+    image, label_map = scenes.draw_scene(0, index, *size)
+    paths = [
+        pathlib.Path(folder, f"{kind}{index}.png") for kind in ("photo", "map")
+    ]
+    for path, array in zip(paths, (image, label_map)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(array).save(path)
+    return paths
+
+
+def run(command, *arguments, cwd):
+    """Does as `run_process` without the seconds that TensorFlow starts in.
+
+    Returns:
+        `subprocess.CompletedProcess`.
+    """
+    stdout, stderr = io.StringIO(), io.StringIO()
+    others = set(flags.FLAGS)
+    verbosity = logging.get_verbosity()
+    argv = [f"{command}.py", *map(str, arguments)]
+    try:
+        with (
+            contextlib.chdir(cwd),
+            contextlib.redirect_stdout(stdout),
+            contextlib.redirect_stderr(stderr),
+            mock.patch.object(sys, "argv", argv),
+        ):
+            runpy.run_module(
+                f"oasis_tf.{command}", run_name="__main__", alter_sys=True
+            )
+        code = 0
+    except SystemExit as exit_:
+        code = exit_.code or 0
+    finally:
+        logging.set_verbosity(verbosity)
+        # Another command's flags may have the same names.
+        flags.FLAGS.remove_flag_values(set(flags.FLAGS) - others)
+    return subprocess.CompletedProcess(
+        argv, code, stdout.getvalue(), stderr.getvalue()
+    )
+
+
+def run_process(command, *arguments, cwd):
+    """Runs `python -m oasis_tf.<command>` in a folder."""
+    return subprocess.run(
+        [sys.executable, "-m", f"oasis_tf.{command}", *map(str, arguments)],
+        cwd=cwd,
+        env=os.environ
+        | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
