@@ -37,6 +37,10 @@ _PUBLIC = {
 __all__ = list(_PUBLIC)
 
 
+def __dir__():
+    return [*globals(), *_PUBLIC]
+
+
 def __getattr__(name):
     # Imported when first asked for, so that commands answer `--help` at once.
     if name in _PUBLIC:

@@ -9,6 +9,7 @@ from absl import flags
 from absl import logging
 
 _PACKAGE = pathlib.Path(__file__).parent
+_INTERRUPTED = 130  # As a shell counts it: 128 and SIGINT.
 
 
 def run(main):
@@ -30,6 +31,8 @@ def run(main):
             logging.set_verbosity(logging.WARNING)
         try:
             return main()
+        except KeyboardInterrupt:
+            return fail("Stopped; the same command goes on.", _INTERRUPTED)
         except ValueError as error:
             if not _is_ours(error):
                 raise
@@ -86,6 +89,30 @@ def resize(resize_flag, size_flag):
     if size_flag.value:
         return integers(size_flag, "height,width")
     return resize_flag.value
+
+
+def make_folder(flag, folder):
+    """Makes a folder to write to.
+
+    Args:
+        flag: that names it, for the message.
+        folder: path.
+
+    Returns:
+        `pathlib.Path`.
+
+    Raises:
+        ValueError: if that cannot be.
+    """
+    folder = pathlib.Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f"`--{flag.name}` must be a folder to write to. Received: "
+            f"{str(folder)!r} ({error.strerror})."
+        ) from error
+    return folder
 
 
 def _parse_flags(argv):

@@ -1,4 +1,4 @@
-"""Brings the authors' published checkpoints into oasis_tf, and ours to them.
+r"""Brings the authors' published checkpoints into oasis_tf, and ours to them.
 
     python -m oasis_tf.import_published --dataset=ade20k \
         --generator=best_EMA.pth --discriminator=best_D.pth --out=W
@@ -24,6 +24,7 @@ import tempfile
 import numpy as np
 import tensorflow as tf
 from absl import flags
+from absl import logging
 
 from oasis_tf import command_line
 from oasis_tf import config as config_lib
@@ -72,8 +73,17 @@ def main():
             f"`--out` must be a new folder. Received: {str(out)!r}, which is "
             "there."
         )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    write = _write_published if _TO_PUBLISHED.value else _write_workdir
+    write, others = _write_workdir, (_MODEL,)
+    if _TO_PUBLISHED.value:
+        write = _write_published
+        others = (_DATASET, _GENERATOR, _DISCRIMINATOR, _DATA_DIR, _SET)
+    for flag in others:
+        if flag.value:
+            raise ValueError(
+                "`--to_published` takes `--model` and `--out`, an import takes "
+                f"the other flags. Received: `--{flag.name}` for the wrong way."
+            )
+    command_line.make_folder(_OUT, out.parent)
     # All or nothing.
     with tempfile.TemporaryDirectory(prefix=".", dir=out.parent) as temporary:
         folder = pathlib.Path(temporary, out.name)
@@ -95,10 +105,12 @@ def _write_workdir(folder):
     for name, path in files.items():
         try:
             sizes = _check_classes(name, tensors[name], config, info)
+            if config.dataset == "folder":
+                # No one else knows how wide the authors' networks were here.
+                section = dataclasses.replace(getattr(config, name), **sizes)
+                config = dataclasses.replace(config, **{name: section})
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
-        section = dataclasses.replace(getattr(config, name), **sizes)
-        config = dataclasses.replace(config, **{name: section})
 
     build = {"generator": build_generator, "discriminator": build_discriminator}
     networks = {}
@@ -182,9 +194,10 @@ def _write_published(folder):
     record = pathlib.Path(_MODEL.value, model_files.IMPORTED)
     counters = {}
     if record.is_file():
-        counters = json.loads(record.read_text())["counters"]
+        counters = model_files.read(record, json.loads)["counters"]
     # The export has the batch statistics that the average is used with.
-    export = tf.saved_model.load(str(model_files.find_export(_MODEL.value)))
+    export_folder = model_files.find_export(_MODEL.value)
+    export = tf.saved_model.load(str(export_folder))
     networks = {
         "generator": {
             variable.name.removesuffix(":0"): variable.numpy()
@@ -197,6 +210,9 @@ def _write_published(folder):
             variable.path: variable.numpy()
             for variable in discriminator.variables
         }
+    config, _ = model_files.read_facts(export_folder)
+    for name in networks:
+        _tell_other_sizes(name, getattr(config, name))
     for name, values in networks.items():
         tensors = published.to_state_dict(values, counters.get(name))
         file = {"generator": "best_EMA.pth", "discriminator": "best_D.pth"}
@@ -206,12 +222,29 @@ def _write_published(folder):
         )
 
 
+def _tell_other_sizes(name, section):
+    """Warns of sizes that the authors' code does not build by itself."""
+    for field in ("channels", "spade_channels", "last_channels"):
+        ours = getattr(section, field, None)
+        theirs = getattr(type(section)(), field, None)
+        if ours != theirs:
+            logging.warning(
+                "%s.%s is %s, in the published networks %s: the authors' code "
+                "loads the file after it is changed to build that.",
+                name,
+                field,
+                ours,
+                theirs,
+            )
+
+
 def _read_pth(path):
     """Returns {name: array} of a state dict in a file."""
     if not pathlib.Path(path).is_file():
+        found = "a folder" if pathlib.Path(path).exists() else "not there"
         raise ValueError(
-            f"A state dict must be a file. Received: {path!r}, which is not "
-            "there."
+            f"A state dict must be a file. Received: {path!r}, which is "
+            f"{found}."
         )
     torch = _torch()
     try:
@@ -226,23 +259,38 @@ def _read_pth(path):
         KeyError,
         pickle.UnpicklingError,
     ) as error:
-        first_line = str(error).strip().partition("\n")[0]
+        # PyTorch's own words advise to read without this safety.
+        reason = (
+            "one that holds more than weights, or is broken"
+            if isinstance(error, pickle.UnpicklingError)
+            else f"a broken file ({type(error).__name__})"
+        )
         raise ValueError(
-            f"{path} must be a state dict that PyTorch saved. Received: a file "
-            f"that cannot be read as one ({first_line})."
+            f"{path} must be a state dict that PyTorch saved. Received: "
+            f"{reason}."
         ) from error
+    found = type(tensors).__name__
+    if isinstance(tensors, dict):
+        found += " of " + ", ".join(map(repr, list(tensors)[:5]))
     if not isinstance(tensors, dict) or not all(
-        isinstance(tensor, torch.Tensor) for tensor in tensors.values()
+        isinstance(name, str) and isinstance(tensor, torch.Tensor)
+        for name, tensor in tensors.items()
     ):
         raise ValueError(
             f"{path} must be a state dict, names with tensors. Received: "
-            f"{type(tensors).__name__}."
+            f"{found}."
         )
     # As DataParallel names what it wraps.
     return {
-        name.removeprefix("module."): tensor.numpy()
+        name.removeprefix("module."): _to_array(tensor)
         for name, tensor in tensors.items()
     }
+
+
+def _to_array(tensor):
+    """Returns a tensor as NumPy takes it: no parameter, no bfloat16."""
+    tensor = tensor.detach()
+    return (tensor.float() if tensor.is_floating_point() else tensor).numpy()
 
 
 def _torch():

@@ -1,4 +1,4 @@
-"""Looks through a data set's raw files before training.
+r"""Looks through a data set's raw files before training.
 
     python -m oasis_tf.inspect_data --dataset=folder --data_dir=D \
         --set=data.ignore_id=255

@@ -59,8 +59,8 @@ def read_facts(folder):
     """
     extra = pathlib.Path(folder, "assets.extra")
     return (
-        _read(extra / "config.json", config_lib.from_json),
-        _read(extra / "dataset_info.json", DatasetInfo.from_json),
+        read(extra / "config.json", config_lib.from_json),
+        read(extra / "dataset_info.json", DatasetInfo.from_json),
     )
 
 
@@ -82,8 +82,8 @@ def find_checkpoints(model):
             "`model` must be the work directory of a run: its checkpoints hold "
             f"the discriminator. Received: {str(path)!r}, without config.json."
         )
-    config = _read(path / "config.json", config_lib.from_json)
-    info = _read(path / "dataset.json", _parse_info)
+    config = read(path / "config.json", config_lib.from_json)
+    info = read(path / "dataset.json", _parse_info)
     checkpoints = path / "checkpoints"
     if not any(checkpoints.glob("step-*.index")):
         raise ValueError(
@@ -98,7 +98,7 @@ def networks_in(model):
     record = pathlib.Path(model, IMPORTED)
     if not record.is_file():
         return ["generator", "discriminator", "ema_generator"]
-    return [*_read(record, json.loads)["files"], "ema_generator"]
+    return [*read(record, json.loads)["files"], "ema_generator"]
 
 
 def _parse_info(text):
@@ -117,7 +117,12 @@ def _existing(model):
     return path
 
 
-def _read(path, parse):
+def read(path, parse):
+    """Returns what `parse` makes of a file's text.
+
+    Raises:
+        ValueError: naming the file, if it is missing or broken.
+    """
     try:
         return parse(path.read_text())
     except (OSError, ValueError, KeyError, TypeError) as error:

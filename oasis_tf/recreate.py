@@ -28,7 +28,11 @@ _OUT = flags.DEFINE_string(
 )
 _NUM = flags.DEFINE_integer("num", 4, "New pictures.", lower_bound=1)
 _SEED = flags.DEFINE_integer(
-    "seed", 0, "Of the first picture; the others follow it.", lower_bound=0
+    "seed",
+    0,
+    "Of the first picture; the others follow it.",
+    lower_bound=0,
+    upper_bound=2**62,
 )
 _RESIZE = flags.DEFINE_bool(
     "resize", False, "Work at the nearest size that will do."
@@ -49,15 +53,20 @@ def main():
     image = inputs.read_image(_IMAGE.value)
     # A size in which both networks work.
     multiple = max(segmenter.size_multiple, generator.size_multiple)
-    size = inputs.target_size(_IMAGE.value, image.shape[:2], multiple, resize)
+    size = inputs.target_size(
+        _IMAGE.value,
+        image.shape[:2],
+        multiple,
+        resize,
+        generator.config.image_size,
+    )
     image = inputs.resize_image(image, size)
     labels = segmenter.segment_to_labels(image)
+    name = pathlib.Path(_IMAGE.value).stem
+    out = command_line.make_folder(_OUT, _OUT.value or f"runs/recreate/{name}")
     seeds = range(_SEED.value, _SEED.value + _NUM.value)
     looks = generator.draw([labels] * len(seeds), seeds=seeds)
 
-    name = pathlib.Path(_IMAGE.value).stem
-    out = pathlib.Path(_OUT.value or f"runs/recreate/{name}")
-    out.mkdir(parents=True, exist_ok=True)
     ids = restore(labels, segmenter.info)
     Image.fromarray(ids).save(out / f"{name}_ids.png")
     for seed, look in zip(seeds, looks):

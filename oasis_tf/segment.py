@@ -1,4 +1,4 @@
-"""Segments a photo with a trained discriminator.
+r"""Segments a photo with a trained discriminator.
 
     python -m oasis_tf.segment --model=W --image=photo.jpg
     python -m oasis_tf.segment --model=W --image=photo.jpg \
@@ -41,6 +41,7 @@ _SIZE = flags.DEFINE_list("size", [], "height,width to segment at, in pixels.")
 def main():
     command_line.check_given(_MODEL, _IMAGE)
     resize = command_line.resize(_RESIZE, _SIZE)
+    name = pathlib.Path(_IMAGE.value).stem
     # Imported late, so that --help and mistyped flags answer at once.
     from oasis_tf.inference import inputs
     from oasis_tf.inference.segmenter import load_segmenter
@@ -50,7 +51,7 @@ def main():
     image = inputs.read_image(_IMAGE.value)
     truth = None
     if _LABEL_MAP.value:
-        truth = inputs.read_label_map(_LABEL_MAP.value, info)
+        truth = inputs.read_label_map(_LABEL_MAP.value, info, segmenter.config)
         if truth.shape != image.shape[:2]:
             raise ValueError(
                 f"{_LABEL_MAP.value} must have the image's height and width, "
@@ -58,9 +59,7 @@ def main():
             )
     labels = segmenter.segment_to_labels(_IMAGE.value, resize)
 
-    name = pathlib.Path(_IMAGE.value).stem
-    out = pathlib.Path(_OUT.value or f"runs/segment/{name}")
-    out.mkdir(parents=True, exist_ok=True)
+    out = command_line.make_folder(_OUT, _OUT.value or f"runs/segment/{name}")
     colors, mixed = colorize(labels, info), overlay(image, labels, info)
     row = {"image": image, "segmented": colors, "both": mixed}
     if truth is not None:

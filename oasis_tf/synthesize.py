@@ -1,4 +1,4 @@
-"""Draws pictures of label maps with a trained generator.
+r"""Draws pictures of label maps with a trained generator.
 
     python -m oasis_tf.synthesize --model=W --label_map=map.png --num=8
     python -m oasis_tf.synthesize --model=W --label_map=map.png \
@@ -9,13 +9,14 @@
 
 Writes PNGs, a contact sheet and, for `--interpolate`, an animation to `--out`.
 A folder of label maps is worked through in batches; the same command again goes
-on where it was stopped.
+on where it was stopped, and draws those anew that have changed since.
 
 With `--noise_mask`, `--resample_class` or `--resample_region` only that part of
 the noise is drawn anew, from the seeds that follow `--seed`. Exits with 2 if
 the command or a file is not as it must be.
 """
 
+import itertools
 import json
 import os
 import pathlib
@@ -28,8 +29,10 @@ from tqdm import tqdm
 
 from oasis_tf import command_line
 from oasis_tf import sheets
+from oasis_tf.data import reading
 from oasis_tf.data.label_map import colorize
 from oasis_tf.data.pairs import IMAGE_ENDINGS
+from oasis_tf.training import workdir
 
 _MODEL = flags.DEFINE_string(
     "model", None, "Work directory of a finished run, or an export."
@@ -38,7 +41,10 @@ _LABEL_MAP = flags.DEFINE_string(
     "label_map", None, "Label file in the data set's own ids, or a folder."
 )
 _OUT = flags.DEFINE_string(
-    "out", "", "Folder to write to; default: runs/synthesize/<label_map>."
+    "out",
+    "",
+    "Folder to write to, over files of the same name; default: "
+    "runs/synthesize/<label_map>, with the class, region or mask after it.",
 )
 _NUM = flags.DEFINE_integer(
     "num",
@@ -48,7 +54,11 @@ _NUM = flags.DEFINE_integer(
     lower_bound=1,
 )
 _SEED = flags.DEFINE_integer(
-    "seed", 0, "Of the first look; the others follow it.", lower_bound=0
+    "seed",
+    0,
+    "Of the first look; the others follow it.",
+    lower_bound=0,
+    upper_bound=2**62,
 )
 _NOISE_PER = flags.DEFINE_enum(
     "noise_per",
@@ -65,7 +75,8 @@ _CLASS = flags.DEFINE_string(
 _REGION = flags.DEFINE_list(
     "resample_region",
     [],
-    "x,y in pixels: the connected region of one class there gets new noise.",
+    "x,y in pixels of the label file, from the left and the top: the connected "
+    "region of one class there gets new noise.",
 )
 _FEATHER = flags.DEFINE_integer(
     "feather",
@@ -87,6 +98,7 @@ _SIZE = flags.DEFINE_list(
     "size", [], "height,width to bring label maps to, in pixels."
 )
 
+_RECORD = "settings.json"
 _FRAME_MILLISECONDS = 120
 _SHEET_ROWS = 8
 _BATCH_SIZE = 8
@@ -95,8 +107,7 @@ _BATCH_SIZE = 8
 def main():
     _check_flags()
     label_map = pathlib.Path(_LABEL_MAP.value)
-    name = label_map.stem or label_map.resolve().stem
-    out = pathlib.Path(_OUT.value or f"runs/synthesize/{name}")
+    name = label_map.resolve().stem
     # Imported late, so that --help and mistyped flags answer at once.
     from oasis_tf.inference.generator import load_generator
     from oasis_tf.model_files import find_export
@@ -104,12 +115,19 @@ def main():
     export = find_export(_MODEL.value)
     generator = load_generator(export)
     if label_map.is_dir():
-        return _draw_folder(generator, export, label_map, out)
+        return _draw_folder(generator, export, label_map, name)
     labels = generator.read(label_map, _resize())
+    mask = _find_mask(generator, labels)
+    out = _make_out(name)
+    if (out / _RECORD).exists():
+        raise ValueError(
+            "`--out` must be another folder than that of a folder's pictures. "
+            f"Received: {str(out)!r}."
+        )
     if _INTERPOLATE.value:
-        _draw_interpolation(generator, labels, name, out)
-    elif _mask_flags():
-        _draw_edits(generator, labels, name, out)
+        _draw_interpolation(generator, labels, mask, name, out)
+    elif mask is not None:
+        _draw_edits(generator, labels, mask, name, out)
     else:
         _draw_looks(generator, labels, name, out)
     return 0
@@ -134,6 +152,13 @@ def _check_flags():
             f"`{asked[0]}` is for a single label map. Received: the folder "
             f"{str(path)!r}."
         )
+    if _FEATHER.value and not _mask_flags():
+        raise ValueError(
+            "`--feather` needs `--noise_mask`, `--resample_class` or "
+            "`--resample_region`. Received: none of them."
+        )
+    if _ANIMATION.present and not _INTERPOLATE.value:
+        raise ValueError("`--animation` needs `--interpolate`. Received: none.")
     if _INTERPOLATE.value and _NUM.value == 1:
         raise ValueError(
             "`--interpolate` goes between looks: `--num` must be at least 2. "
@@ -141,8 +166,22 @@ def _check_flags():
         )
 
 
+def _make_out(name):
+    """Makes `--out`, by default a folder for each kind of pictures."""
+    mask = pathlib.Path(_MASK.value).stem
+    parts = [name, _CLASS.value, "_".join(_REGION.value), mask]
+    if _INTERPOLATE.value:
+        parts.append("interpolate")
+    default = "-".join(part for part in parts if part)
+    return command_line.make_folder(
+        _OUT, _OUT.value or f"runs/synthesize/{default}"
+    )
+
+
 def _mask_flags():
-    return [f"--{flag.name}" for flag in (_MASK, _CLASS, _REGION) if flag.value]
+    given = [flag for flag in (_MASK, _CLASS, _REGION) if flag.present]
+    command_line.check_given(*given)
+    return [f"--{flag.name}" for flag in given]
 
 
 def _resize():
@@ -151,13 +190,6 @@ def _resize():
 
 def _seeds(default_num):
     return range(_SEED.value, _SEED.value + (_NUM.value or default_num))
-
-
-def _noise(generator, labels, seed):
-    kind = _NOISE_PER.value or (
-        "pixel" if generator.config.generator.noise == "pixel" else "image"
-    )
-    return generator.sample_noise(labels, seed, kind)
 
 
 def _draw_looks(generator, labels, name, out):
@@ -171,26 +203,24 @@ def _draw_looks(generator, labels, name, out):
 
 def _looks(generator, label_maps, seeds):
     if _NOISE_PER.value:
-        noises = [
-            _noise(generator, labels, seed)
+        noises = (
+            generator.sample_noise(labels, seed, _NOISE_PER.value)
             for labels, seed in zip(label_maps, seeds)
-        ]
+        )
         return generator.draw(label_maps, noises=noises)
     return generator.draw(label_maps, seeds=seeds)
 
 
-def _draw_edits(generator, labels, name, out):
+def _draw_edits(generator, labels, mask, name, out):
     """Draws a look, and the same with new noise in a part of it."""
     from oasis_tf.inference import change
 
-    mask = _find_mask(generator, labels)
     first, *seeds = range(_SEED.value, _SEED.value + 1 + (_NUM.value or 8))
-    base = _noise(generator, labels, first)
-    noises = [
-        base,
-        *(base.resample_mask(mask, s, _FEATHER.value) for s in seeds),
-    ]
-    images = generator.draw([labels] * len(noises), noises=noises)
+    base = generator.sample_noise(labels, first, _NOISE_PER.value)
+    edits = (base.resample_mask(mask, s, _FEATHER.value) for s in seeds)
+    images = generator.draw(
+        [labels] * (1 + len(seeds)), noises=itertools.chain([base], edits)
+    )
     _save(images[0], out / f"{name}_{first}.png")
     for seed, image in zip(seeds, images[1:]):
         _save(image, out / f"{name}_{first}_{seed}.png")
@@ -201,33 +231,46 @@ def _draw_edits(generator, labels, name, out):
 
 
 def _find_mask(generator, labels):
+    """Returns which pixels get new noise; None for a flag of none."""
     from oasis_tf.inference import inputs
     from oasis_tf.inference import noise
 
+    if not _mask_flags():
+        return None
     if _CLASS.value:
         return noise.class_mask(labels, generator.info, _CLASS.value)
+    # Pixels and masks are those of the file, before it is resized.
+    original = inputs.read_label_map(
+        _LABEL_MAP.value, generator.info, generator.config
+    )
     if _REGION.value:
-        return noise.region_mask(labels, *command_line.integers(_REGION, "x,y"))
-    return inputs.read_mask(_MASK.value, labels.shape, bool(_resize()))
+        place = command_line.integers(_REGION, "x,y")
+        mask = noise.region_mask(original, *place)
+    else:
+        mask = inputs.read_mask(_MASK.value, original.shape)
+    return inputs.resize_label_map(mask, labels.shape)
 
 
-def _draw_interpolation(generator, labels, name, out):
+def _draw_interpolation(generator, labels, mask, name, out):
     """Draws the way from look to look, and from the last to the first."""
     seeds = _seeds(2)
-    mask = _find_mask(generator, labels) if _mask_flags() else None
-    keys = [_noise(generator, labels, seed) for seed in seeds]
+    keys = [
+        generator.sample_noise(labels, seed, _NOISE_PER.value) for seed in seeds
+    ]
     if mask is not None:
         keys[1:] = [
             keys[0].resample_mask(mask, seed, _FEATHER.value)
             for seed in seeds[1:]
         ]
     shares = np.arange(_INTERPOLATE.value) / _INTERPOLATE.value
-    noises = [
+    # One after another: the noise of all frames may fill the memory.
+    noises = (
         here.interpolate(there, share, mask)
         for here, there in zip(keys, [*keys[1:], keys[0]])
         for share in shares
-    ]
-    frames = generator.draw([labels] * len(noises), noises=noises)
+    )
+    num_frames = len(keys) * len(shares)
+    frames = generator.draw([labels] * num_frames, noises=noises)
     for number, frame in enumerate(frames):
         _save(frame, out / f"{name}_frame{number:03d}.png")
     animation = out / f"{name}.{_ANIMATION.value}"
@@ -247,12 +290,18 @@ def _draw_interpolation(generator, labels, name, out):
     _save_sheet(generator, [(labels, shown)], headings, out)
 
 
-def _draw_folder(generator, export, folder, out):
-    """Draws all label maps of a folder; those that are drawn stay."""
+def _draw_folder(generator, export, folder, name):
+    """Draws all label maps of a folder.
+
+    What is drawn already stays, unless its label map is newer.
+    """
+    out = _make_out(name)
     files = sorted(
         path
         for path in folder.rglob("*")
-        if path.suffix.lower() in IMAGE_ENDINGS and path.is_file()
+        if path.suffix.lower() in IMAGE_ENDINGS
+        and not path.name.startswith(".")
+        and out.resolve() not in path.resolve().parents
     )
     if not files:
         raise ValueError(
@@ -286,7 +335,7 @@ def _draw_folder(generator, export, folder, out):
 
     with bar:
         for path in files:
-            missing = [s for s in seeds if not targets[path, s].is_file()]
+            missing = [s for s in seeds if not _is_done(path, targets[path, s])]
             bar.update(len(seeds) - len(missing))
             if not missing:
                 continue
@@ -312,6 +361,11 @@ def _draw_folder(generator, export, folder, out):
     return 0
 
 
+def _is_done(label_file, picture):
+    changed = label_file.stat().st_mtime
+    return picture.is_file() and picture.stat().st_mtime >= changed
+
+
 def _claim(out, export, folder):
     """Writes what the pictures in `out` are, or compares with that."""
     settings = {
@@ -322,9 +376,14 @@ def _claim(out, export, folder):
         "resize": _resize(),
     }
     settings = json.loads(json.dumps(settings))
-    record = out / "settings.json"
+    record = out / _RECORD
     if record.is_file():
-        saved = json.loads(record.read_text())
+        try:
+            saved = dict(json.loads(record.read_text()))
+        except (ValueError, TypeError) as error:
+            raise ValueError(
+                f"{record} must be as this command wrote it. Received: {error}."
+            ) from error
         for name, value in settings.items():
             if saved.get(name) != value:
                 raise ValueError(
@@ -332,15 +391,13 @@ def _claim(out, export, folder):
                     f"--out. {name}: was {saved.get(name)!r}, now {value!r}."
                 )
         return
-    if out.is_dir() and any(out.iterdir()):
+    others = {path.name for path in out.iterdir()}
+    if others - {record.with_suffix(".tmp").name}:  # Of a run cut off.
         raise ValueError(
             f"`--out` must be a new folder, or one of the same command. "
             f"Received: {str(out)!r}, which holds other files."
         )
-    out.mkdir(parents=True, exist_ok=True)
-    temporary = record.with_suffix(".tmp")
-    temporary.write_text(json.dumps(settings, indent=1))
-    os.replace(temporary, record)
+    workdir.write(record, json.dumps(settings, indent=1))
 
 
 def _save_edit_sheet(generator, labels, mask, images, seeds, out):
@@ -369,12 +426,12 @@ def _save_folder_sheet(generator, files, seeds, targets, out):
     """Draws the sheet of the first label maps that have one size."""
     rows = []
     for path in files:
-        if not all(targets[path, seed].is_file() for seed in seeds):
+        if not all(_is_done(path, targets[path, seed]) for seed in seeds):
             continue
         labels = generator.read(path, _resize())
         if rows and rows[0][0].shape != labels.shape:
             continue
-        images = [np.asarray(Image.open(targets[path, s])) for s in seeds]
+        images = [reading.read_image(targets[path, s]) for s in seeds]
         rows.append((labels, images))
         if len(rows) == _SHEET_ROWS:
             break

@@ -44,7 +44,11 @@ def main():
     from oasis_tf import data
     from oasis_tf.training import checkpoint
     from oasis_tf.training import loop
+    from oasis_tf.training.initialization import check_networks
 
+    if _INIT_FROM.value:
+        # Before data are downloaded for it.
+        check_networks(_INIT_FROM.value, config)
     workdir = _WORKDIR.value or f"runs/{config.dataset}"
     dataset = data.load(
         config.dataset, _DATA_DIR.value, config.data, config.image_size

@@ -1,9 +1,11 @@
 """`python -m oasis_tf.import_published`, on the golden networks."""
 
 import dataclasses
+import os
 import pathlib
 import pickle
 import sys
+import tempfile
 import types
 from unittest import mock
 
@@ -89,6 +91,12 @@ def import_(place, *flags):
     return trained.run("import_published", *flags, cwd=place)
 
 
+def of_vector(z, noise):
+    """Returns `noise` with z in every pixel."""
+    values = np.broadcast_to(z, noise.values.shape)
+    return dataclasses.replace(noise, values=values)
+
+
 @pytest.mark.parametrize("file", ["forward_square", "forward_wide"])
 def test_imported_networks_have_the_golden_outputs(place, file):
     golden = golden_files.load(file)
@@ -96,11 +104,17 @@ def test_imported_networks_have_the_golden_outputs(place, file):
     segmenter = oasis_tf.load_segmenter(place / "W")
     for n, label_map in enumerate(golden["label_map"]):
         noise = generator.noise(label_map)
-        values = np.broadcast_to(golden["z"][n], noise.values.shape)
-        noise = dataclasses.replace(noise, values=values)
-        image = generator.generate(label_map, noise=noise)
-        expected = (golden["generated"][n] + 1) * 127.5
-        assert np.abs(image - expected).max() < 0.52
+        noises = {"generated": of_vector(golden["z"][n], noise)}
+        if "z_local" in golden:
+            noises["generated_local"] = noises["generated"].interpolate(
+                of_vector(golden["z_local"][n], noise),
+                share=1,
+                mask=golden["noise_mask"][n],
+            )
+        for name, its_noise in noises.items():
+            image = generator.generate(label_map, noise=its_noise)
+            expected = (golden[name][n] + 1) * 127.5
+            assert np.abs(image - expected).max() < 0.52
     logits = segmenter.discriminator(golden["image"])
     np.testing.assert_allclose(logits, golden["logits"], rtol=0, atol=2e-4)
 
@@ -143,6 +157,9 @@ def test_what_does_not_fit_is_refused(place, pth):
     tensors["extra"] = np.zeros(3)
     tensors["fc.bias"] = np.zeros(3)
     pth.save(tensors, place / "torn.pth")
+    tensors = pth.load(place / "generator.pth")
+    tensors["conv_img.bias"][1] = np.nan
+    pth.save(tensors, place / "nan.pth")
     for flags, messages in (
         (["--generator=text.pth"], ["text.pth must be a state dict"]),
         (["--generator=no.pth"], ["'no.pth', which is not there"]),
@@ -155,6 +172,9 @@ def test_what_does_not_fit_is_refused(place, pth):
             ],
         ),
         (["--generator=discriminator.pth"], ["must hold 'fc.weight'"]),
+        (["--generator=nan.pth"], ["conv_img.bias: expected finite numbers"]),
+        (["--generator=classes"], ["'classes', which is a folder"]),
+        (["--generator=nan.pth", "--model=W"], ["takes the other flags"]),
     ):
         done = import_(place, *SIZES, *flags, "--out=bad")
         assert done.returncode == 2
@@ -188,14 +208,28 @@ def test_another_data_set_is_guessed(tmp_path, pth):
     assert "it looks like coco_stuff's" in done.stderr
 
 
-def test_a_file_that_would_execute_something_is_refused(tmp_path):
-    pytest.importorskip("torch")
-    (tmp_path / "evil.pth").write_bytes(pickle.dumps(pathlib.Path("a")))
+class Evil:
+    """Leaves a trace where it is unpickled without care."""
+
+    trace = str(pathlib.Path(tempfile.gettempdir(), f"trace{os.getpid()}"))
+
+    def __reduce__(self):
+        return os.mkdir, (self.trace,)
+
+
+def test_a_file_that_would_execute_something_is_refused(tmp_path, torch):
+    if torch is stand_in_torch:
+        pytest.skip("PyTorch is not installed.")
+    (tmp_path / "evil.pth").write_bytes(pickle.dumps(Evil()))
+    pickle.loads((tmp_path / "evil.pth").read_bytes())
+    pathlib.Path(Evil.trace).rmdir()  # It would have done it.
     done = import_(
         tmp_path, "--dataset=ade20k", "--generator=evil.pth", "--out=W"
     )
     assert done.returncode == 2
     assert "evil.pth must be a state dict" in done.stderr
+    assert "holds more than weights" in done.stderr
+    assert not pathlib.Path(Evil.trace).exists()
 
 
 def test_without_torch_says_what_to_install(tmp_path, monkeypatch):

@@ -1,11 +1,13 @@
 """`python -m oasis_tf.synthesize`, with networks that nobody trained."""
 
+import os
 import re
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import oasis_tf
 from tests import trained
 
 
@@ -99,6 +101,36 @@ def test_animation_goes_there_and_back(place):
     assert animation.size == (128, 128)  # 16 x 16, enlarged.
 
 
+def test_animation_inside_a_mask(place):
+    done = synthesize(
+        place,
+        *("--label_map=maps/map0.png", "--noise_mask=mask.png"),
+        *("--interpolate=2", "--out=masked"),
+    )
+    assert done.returncode == 0, done.stderr
+    frames = [read(place / f"masked/map0_frame{n:03d}.png") for n in range(4)]
+    # The way's ends are a look, and the same with new noise in the mask.
+    generator = oasis_tf.load_generator(place / "run")
+    noise = generator.noise(place / "maps/map0.png", seed=0)
+    mask = read(place / "mask.png")
+    other = noise.resample_mask(mask, seed=1)
+    half = noise.interpolate(other, 0.5, mask)
+    for frame, expected in zip(frames, (noise, half, other)):
+        image = generator.generate(place / "maps/map0.png", noise=expected)
+        assert np.abs(frame - image).max() <= 1
+
+
+def test_masks_and_pixels_are_those_of_the_file(place):
+    flags = ("--label_map=maps/map0.png", "--num=1", "--size=32,32")
+    for flag in ("--noise_mask=mask.png", "--resample_region=15,15"):
+        done = synthesize(place, *flags, flag, "--out=larger")
+        assert done.returncode == 0, done.stderr
+    done = synthesize(place, *flags, "--noise_mask=low.png", "--out=bad")
+    assert done.returncode == 2
+    assert "low.png must have the label map's" in done.stderr
+    assert not (place / "bad").exists()
+
+
 def test_folder_goes_on_where_it_stopped(place):
     flags = ("--label_map=maps", "--num=2", "--out=d")
     done = synthesize(place, *flags)
@@ -113,10 +145,43 @@ def test_folder_goes_on_where_it_stopped(place):
     assert pictures[3].read_bytes() == content
     del before[pictures[3]]
     assert all(p.stat().st_mtime_ns == time for p, time in before.items())
+    # A label map that is newer than its pictures is drawn anew.
+    newer = max(before.values()) + 10**9
+    os.utime(place / "maps/map2.png", ns=(newer, newer))
+    done = synthesize(place, *flags)
+    assert done.returncode == 0, done.stderr
+    again = {p for p, time in before.items() if p.stat().st_mtime_ns != time}
+    assert {p.name for p in again} == {"map2.png_0.png", "map2.png_1.png"}
     # Other settings would mix two kinds of pictures.
     done = synthesize(place, *flags, "--seed=7")
     assert done.returncode == 2
     assert "seed: was 0, now 7" in done.stderr
+
+
+def test_folder_that_was_cut_off_at_its_start_goes_on(place):
+    (place / "cut").mkdir()
+    (place / "cut/settings.tmp").write_text("{")
+    done = synthesize(place, "--label_map=maps", "--out=cut")
+    assert done.returncode == 0, done.stderr
+    # A single map's pictures would get between them.
+    done = synthesize(place, "--label_map=maps/map0.png", "--out=cut")
+    assert done.returncode == 2
+    assert "another folder than that of a folder's" in done.stderr
+    (place / "cut/settings.json").write_text("{")
+    done = synthesize(place, "--label_map=maps", "--out=cut")
+    assert done.returncode == 2
+    assert "settings.json must be as this command wrote it" in done.stderr
+
+
+def test_pictures_in_the_folder_itself_are_not_drawn(place):
+    folder = place / "inside"
+    trained.save_scene(folder, 1)
+    (folder / "photo1.png").unlink()
+    for _ in range(2):
+        done = synthesize(place, "--label_map=inside", "--out=inside/out")
+        assert done.returncode == 0, done.stderr
+    names = {p.name for p in (folder / "out").iterdir()}
+    assert names == {"map1.png_0.png", "settings.json", "sheet.png"}
 
 
 def test_folder_draws_the_others_beside_a_bad_file(place):
@@ -151,10 +216,16 @@ def test_folder_draws_the_others_beside_a_bad_file(place):
         (["--label_map=maps/map0.png", "--model=maps"], "neither export"),
         (["--label_map=maps/map0.png", "extra"], "Unknown arguments: extra"),
         ([], "`--label_map` is needed"),
+        (["--label_map=maps/map0.png", "--feather=2"], "`--feather` needs"),
+        (["--label_map=maps/map0.png", "--animation=webp"], "needs `--int"),
+        (["--label_map=maps/map0.png", "--resample_class="], "is needed"),
+        (["--label_map=maps/map0.png", f"--seed={2**63}"], "--seed=9223"),
+        (["--label_map=maps/map0.png", "--out=mask.png"], "must be a folder"),
+        (["--label_map=maps", "--out=mask.png/x"], "must be a folder"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(place, flags, message):
-    done = synthesize(place, *flags, "--out=bad")
+    done = synthesize(place, "--out=bad", *flags)
     assert done.returncode == 2
     (line,) = [x for x in done.stderr.splitlines() if "oasis_tf" in x]
     assert line.startswith("oasis_tf.synthesize: ")

@@ -41,7 +41,7 @@ def networks(config=tiny.CONFIG):
     return pair
 
 
-def make_workdir(folder, config=tiny.CONFIG):
+def make_workdir(folder, config=tiny.CONFIG, info=Builder.INFO):
     """Writes a work directory; returns its path."""
     folder = pathlib.Path(folder)
     generator, discriminator = networks(config)
@@ -51,9 +51,9 @@ def make_workdir(folder, config=tiny.CONFIG):
         discriminator=discriminator,
         ema_generator=generator,
     )
-    saved_model.export(generator, config, Builder.INFO, folder / "export", 6)
+    saved_model.export(generator, config, info, folder / "export", 6)
     (folder / "config.json").write_text(config_lib.to_json(config))
-    facts = {"info": json.loads(Builder.INFO.to_json())}
+    facts = {"info": json.loads(info.to_json())}
     (folder / "dataset.json").write_text(json.dumps(facts))
     return folder
 

@@ -97,13 +97,15 @@ def read_ids(path, palette=None):
     return ids
 
 
-def read_label_map(path, info):
+def read_label_map(path, info, is_palette_color=False):
     """Returns the labels of a single label file.
 
     Args:
         path: of the file: ids as in the data set's own files, or the classes'
-            colours in three channels.
+            colours in three channels, of those that have one to themselves.
         info: `DatasetInfo`.
+        is_palette_color: whether a palette file, too, holds colours; else the
+            numbers in it are ids, as in training without `data.palette`.
 
     Returns:
         `[H, W]`, int32. Labels, 0..S-1.
@@ -114,12 +116,19 @@ def read_label_map(path, info):
     label, problem = _open_label_map(path)
     if problem is None:
         palette = None
-        if label.mode in ("RGB", "RGBA"):
+        if label.mode in ("RGB", "RGBA") or (
+            label.mode == "P" and is_palette_color
+        ):
             ids = [info.native_id(s) for s in range(info.semantic_channels)]
             palette = {
-                color: i for color, i in zip(info.colors, ids) if i is not None
+                color: i
+                for color, i in zip(info.colors, ids)
+                if i is not None and info.colors.count(color) == 1
             }
         ids, problem = _read_ids(path, label, palette)
+        if problem and palette and label.format not in _LOSSY_FORMATS:
+            what = "one channel of ids, or the colours of the classes"
+            problem = dataclasses.replace(problem, expected=what)
     if problem is None:
         label_map, problem = _to_labels(path, ids, info)
     if problem:
@@ -151,8 +160,9 @@ def read_mask(path):
     """Returns which pixels a mask file marks.
 
     Args:
-        path: of the file: pixels brighter than half of its brightest mark, so
-            that 0 and 1 do as well as 0 and 255.
+        path: of the file. Of one with a transparent background what is drawn
+            on it, in any colour; of others what is brighter than half of the
+            brightest pixel, so that 0 and 1 do as well as 0 and 255.
 
     Returns:
         `[H, W]`, bool.
@@ -163,19 +173,18 @@ def read_mask(path):
     image, _, problem = _open(path, "a mask")
     if problem:
         raise pairs.DataError(str(problem))
-    is_palette = image.mode == "P" and "transparency" not in image.info
-    if is_palette:  # Its numbers mark, whatever their colours.
-        image = Image.fromarray(np.asarray(image))
-    if image.mode in ("LA", "RGBA", "PA"):
-        # A drawing on a transparent layer: what is transparent is not drawn.
-        image = Image.alpha_composite(
-            Image.new("RGBA", image.size, "black"), image.convert("RGBA")
-        )
-    brightness = np.asarray(image.convert("RGB")).max(axis=-1)
-    if not brightness.any():
+    if image.mode == "F" or image.mode.startswith("I"):
+        marks = np.asarray(image)  # RGB would clip them at 255.
+    else:
+        pixels = np.asarray(image.convert("RGBA"))
+        is_layer = pixels[..., 3].min() < 128
+        marks = pixels[..., 3] if is_layer else pixels[..., :3].max(axis=-1)
+        if image.mode == "P" and marks.min() == marks.max():
+            marks = np.asarray(image)  # Numbers that have one colour.
+    if not (marks > 0).any():
         problem = pairs.Problem(path, "a mask that marks pixels", "only black")
         raise pairs.DataError(str(problem))
-    return brightness > brightness.max() / 2
+    return marks > marks.max() / 2
 
 
 def _open_label_map(path):

@@ -95,6 +95,11 @@ class ServedGenerator(tf.Module):
         """
         channels = self.generator.noise_channels
         noise = tf.ensure_shape(noise, [None, None, None, channels])
+        tf.debugging.assert_equal(
+            tf.shape(noise)[:3],
+            tf.shape(label_map),
+            "`noise` must have the batch, height and width of `label_map`",
+        )
         return {"image": self._generate(noise, label_map)}
 
     def _generate(self, noise, label_map):

@@ -30,7 +30,7 @@ class Change:
         if self.farthest == np.inf:
             where = f"more than {self.nearest} pixels away"
         elif self.farthest > 0:
-            where = f"up to {self.farthest} pixels away"
+            where = f"{self.nearest} to {self.farthest} pixels away"
         return f"{where}: mean {self.mean:.1f}, largest {self.largest}"
 
 

@@ -1,13 +1,18 @@
 """A trained generator in use: pictures of label maps."""
 
+import itertools
+import os
+
 import numpy as np
 import tensorflow as tf
 
 from oasis_tf import model_files
 from oasis_tf.inference import inputs
 from oasis_tf.inference.noise import Noise
+from oasis_tf.inference.noise import check_seed
 
 _BATCH_SIZE = 8
+_BATCH_PIXELS = 8 * 256 * 256  # At most, for larger label maps.
 
 
 def load_generator(model):
@@ -79,20 +84,28 @@ class TrainedGenerator:
             ValueError: if it is none of the data set's label maps, or of a
                 size that the generator does not work in.
         """
-        labels = inputs.read_label_map(label_map, self.info)
+        labels = inputs.read_label_map(label_map, self.info, self.config)
         size = inputs.target_size(
-            _name(label_map), labels.shape, self.size_multiple, resize
+            _name(label_map),
+            labels.shape,
+            self.size_multiple,
+            resize,
+            self.config.image_size,
         )
         return inputs.resize_label_map(labels, size)
 
-    def noise(self, label_map, seed=0, kind="image", resize=False):
+    def noise(self, label_map, seed=0, kind=None, resize=False):
         """Draws noise for a label map, to change and to generate from.
+
+            noise = generator.noise("map.png", seed=3)
+            image = generator.generate("map.png", noise=noise)
 
         Args:
             label_map, resize: as for `read`.
             seed: int, 0..2^63-1.
             kind: what one latent vector is for: the "image", a "class", a
-                "region" or a "pixel".
+                "region" or a "pixel"; None for what it was in training, with
+                which a seed is the look that `generate` gives it.
 
         Returns:
             `Noise`.
@@ -102,14 +115,20 @@ class TrainedGenerator:
         """
         return self.sample_noise(self.read(label_map, resize), seed, kind)
 
-    def sample_noise(self, labels, seed=0, kind="image"):
+    def sample_noise(self, labels, seed=0, kind=None):
         """Does as `noise` for a label map as `read` returns it."""
         if self.noise_channels == 0:
             raise ValueError(
                 "The model must have been trained with noise. Received: one "
                 "trained with generator.noise=none."
             )
-        return Noise.sample(labels, self.info, self.noise_channels, seed, kind)
+        return Noise.sample(
+            labels,
+            self.info,
+            self.noise_channels,
+            seed,
+            kind or self.config.generator.noise,
+        )
 
     def generate(self, label_map, seed=0, noise=None, resize=False):
         """Draws pictures of a label map.
@@ -129,55 +148,86 @@ class TrainedGenerator:
         Raises:
             ValueError: as `read` does, or if the noise has another size.
         """
+        if noise is not None and seed != 0:
+            raise ValueError(
+                "`seed` and `noise` exclude each other. Received: both."
+            )
         labels = self.read(label_map, resize)
-        is_single = isinstance(noise or seed, (int, np.integer, Noise))
-        if noise is not None:
-            noises = [noise] if is_single else list(noise)
-            images = self.draw([labels] * len(noises), noises=noises)
-        else:
-            seeds = [seed] if is_single else list(seed)
-            images = self.draw([labels] * len(seeds), seeds=seeds)
+        looks = seed if noise is None else noise
+        is_single = isinstance(looks, Noise) or np.ndim(looks) == 0
+        looks = [looks] if is_single else list(looks)
+        kind = "seeds" if noise is None else "noises"
+        images = self.draw([labels] * len(looks), **{kind: looks})
         return images[0] if is_single else images
 
     def draw(self, label_maps, seeds=None, noises=None):
         """Draws pictures of label maps as `read` returns them, in batches.
 
         Args:
-            label_maps: n `[H, W]` int32 arrays of one size. Labels, 0..S-1.
+            label_maps: n `[H, W]` int32 arrays of one size, at least one.
+                Labels, 0..S-1.
             seeds: n ints, or None.
-            noises: n `Noise`, where `seeds` is None.
+            noises: n `Noise`, where `seeds` is None. Of an iterator as many
+                are held in memory as are drawn at a time.
 
         Returns:
             `[n, H, W, 3]`, uint8.
 
         Raises:
-            ValueError: if a noise has another size than its label map.
+            ValueError: if a noise has another size than its label map, a seed
+                is none, or the numbers differ.
         """
-        for label_map, noise in zip(label_maps, noises or ()):
+        if not label_maps or (seeds is None) == (noises is None):
+            raise ValueError(
+                "`label_maps` must be one or more, with either `seeds` or "
+                f"`noises`. Received: {len(label_maps)} label maps, seeds="
+                f"{seeds}, noises={'None' if noises is None else 'some'}."
+            )
+        draw, looks = self._draw_seeds, seeds
+        if seeds is None:
+            draw, looks = self._draw_noises, noises
+        looks = iter(looks)
+        height, width = label_maps[0].shape
+        batch_size = max(1, min(_BATCH_SIZE, _BATCH_PIXELS // (height * width)))
+        images = []
+        for start in range(0, len(label_maps), batch_size):
+            batch = label_maps[start : start + batch_size]
+            batch_looks = list(itertools.islice(looks, len(batch)))
+            if len(batch_looks) < len(batch):
+                raise ValueError(
+                    "There must be a seed or a noise for each label map. "
+                    f"Received: {start + len(batch_looks)} for "
+                    f"{len(label_maps)}."
+                )
+            images.append(draw(batch, batch_looks))
+        return np.concatenate(images)
+
+    def _draw_seeds(self, label_maps, seeds):
+        for seed in seeds:
+            check_seed(seed)
+        return self._signatures["synthesize"](
+            label_map=tf.constant(np.stack(label_maps), tf.int32),
+            seed=tf.constant(list(map(int, seeds)), tf.int64),
+        )["image"].numpy()
+
+    def _draw_noises(self, label_maps, noises):
+        for label_map, noise in zip(label_maps, noises):
+            if not isinstance(noise, Noise):
+                raise ValueError(
+                    f"`noise` must be of `Noise`. Received: {type(noise)}."
+                )
             expected = (*label_map.shape, self.noise_channels)
             if noise.values.shape != expected:
                 raise ValueError(
                     f"`noise` must have the shape {expected}. Received: "
                     f"{noise.values.shape}."
                 )
-        images = []
-        for start in range(0, len(label_maps), _BATCH_SIZE):
-            batch = slice(start, start + _BATCH_SIZE)
-            label_map = tf.constant(np.stack(label_maps[batch]), tf.int32)
-            if noises is None:
-                output = self._signatures["synthesize"](
-                    label_map=label_map,
-                    seed=tf.constant(list(seeds[batch]), tf.int64),
-                )
-            else:
-                output = self._signatures["synthesize_from_3d_noise"](
-                    label_map=label_map,
-                    noise=np.stack([n.values for n in noises[batch]]),
-                )
-            images.append(output["image"].numpy())
-        return np.concatenate(images)
+        return self._signatures["synthesize_from_3d_noise"](
+            label_map=tf.constant(np.stack(label_maps), tf.int32),
+            noise=np.stack([noise.values for noise in noises]),
+        )["image"].numpy()
 
 
 def _name(label_map):
-    is_array = isinstance(label_map, np.ndarray)
-    return "label_map" if is_array else str(label_map)
+    is_path = isinstance(label_map, (str, os.PathLike))
+    return str(label_map) if is_path else "label_map"

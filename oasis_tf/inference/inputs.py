@@ -3,20 +3,24 @@
 import os
 
 import numpy as np
+from absl import logging
 
 from oasis_tf.data import pipeline
 from oasis_tf.data import reading
 from oasis_tf.data.label_map import remap
 from oasis_tf.models.generator import check_size
 
+_FAR = 2.5  # Times the size of the training images.
 
-def read_label_map(label_map, info):
+
+def read_label_map(label_map, info, config):
     """Returns labels of a label map in the data set's own ids.
 
     Args:
         label_map: `[H, W]` integer array, or the path of a label file, as in
             the data that the model was trained on.
         info: `DatasetInfo`.
+        config: `Config` of the training.
 
     Returns:
         `[H, W]`, int32. Labels, 0..S-1.
@@ -25,7 +29,8 @@ def read_label_map(label_map, info):
         ValueError: if it holds other ids, or is no label map at all.
     """
     if isinstance(label_map, (str, os.PathLike)):
-        return reading.read_label_map(label_map, info)
+        is_palette_color = bool(config.data.palette)
+        return reading.read_label_map(label_map, info, is_palette_color)
     label_map = np.asarray(label_map)
     if label_map.ndim != 2 or label_map.dtype.kind not in "iu":
         raise ValueError(
@@ -58,14 +63,13 @@ def read_image(image):
     return image
 
 
-def read_mask(mask, size, resize=False):
+def read_mask(mask, size):
     """Returns which pixels a mask marks.
 
     Args:
         mask: `[H, W]` array, whose pixels other than 0 are marked, or the path
-            of an image file, whose bright ones are.
+            of an image file; see `reading.read_mask`.
         size: (height, width) that it must have.
-        resize: whether another size is brought to this one.
 
     Returns:
         `[H, W]`, bool.
@@ -78,8 +82,6 @@ def read_mask(mask, size, resize=False):
         name = os.fspath(mask)
         mask = reading.read_mask(mask)
     mask = np.asarray(mask) != 0
-    if resize and mask.ndim == 2:
-        mask = resize_label_map(mask, size)
     if mask.shape != tuple(size):
         raise ValueError(
             f"{name} must have the label map's height and width, "
@@ -88,33 +90,57 @@ def read_mask(mask, size, resize=False):
     return mask
 
 
-def target_size(name, size, multiple, resize):
+def target_size(name, size, multiple, resize, trained_size):
     """Returns the (height, width) that something is brought to.
+
+    Warns of a size far from that of the training.
 
     Args:
         name: of the argument, for the message.
         size: (height, width) that it has.
         multiple: of which height and width must be.
+        trained_size: (height, width) of the model's training images.
         resize: True for the nearest size that the model works in, (height,
             width) for a certain one, False to take the size as it is.
 
     Raises:
         ValueError: if the model does not work in that size.
     """
-    if resize is True:
-        return tuple(
+    is_switch = isinstance(resize, (bool, np.bool_))
+    if not is_switch and np.shape(resize) != (2,):
+        raise ValueError(
+            "`resize` must be True, False or (height, width). Received: "
+            f"{resize!r}."
+        )
+    best = "{},{}".format(*trained_size)
+    if is_switch and resize:
+        target = tuple(
             max(multiple, round(n / multiple) * multiple) for n in size
         )
-    if resize:
+    elif is_switch:
+        target = tuple(size)
+        try:
+            check_size(name, target, multiple)
+        except ValueError as error:
+            raise ValueError(
+                f"{error} `--resize` brings it there, `--size={best}` to the "
+                "size of the training images (resize=True, resize=(height, "
+                "width))."
+            ) from None
+    else:
         check_size("size", resize, multiple)
-        return tuple(resize)
-    try:
-        check_size(name, size, multiple)
-    except ValueError as error:
-        raise ValueError(
-            f"{error} With `resize` it is brought there."
-        ) from None
-    return tuple(size)
+        target = tuple(resize)
+    ratios = [n / m for n, m in zip(target, trained_size, strict=True)]
+    if max(ratios) > _FAR or min(ratios) < 1 / _FAR:
+        logging.warning(
+            "%s: %s pixels (height, width) are far from the %s of the "
+            "training; what comes out may be poor. `--size=%s` is the latter.",
+            name,
+            target,
+            tuple(trained_size),
+            best,
+        )
+    return target
 
 
 def resize_label_map(label_map, size):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import numbers
 
 import numpy as np
 import tensorflow as tf
@@ -17,7 +18,7 @@ _BASE = (0, 0)
 _CLASS, _REGION = range(1, 3)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Noise:
     """3D noise for one label map; a change gives a new one.
 
@@ -32,11 +33,15 @@ class Noise:
         values: `[H, W, Z]`, float32 array.
         label_map: `[H, W]`, int32 array. Labels, 0..S-1.
         info: `DatasetInfo`.
+        kind: what one latent vector is for, of `KINDS`; new noise is like it,
+            but for a "class" or a "region", which is drawn as an "image" is:
+            by one vector.
     """
 
-    values: np.ndarray
-    label_map: np.ndarray
-    info: object
+    values: np.ndarray = dataclasses.field(repr=False)
+    label_map: np.ndarray = dataclasses.field(repr=False)
+    info: object = dataclasses.field(repr=False)
+    kind: str = "image"
 
     @classmethod
     def sample(cls, label_map, info, channels, seed=0, kind="image"):
@@ -56,37 +61,39 @@ class Noise:
         Raises:
             ValueError: if the seed or the kind is none.
         """
-        _check_seed(seed)
+        check_seed(seed)
         label_map = np.asarray(label_map)
-        numbers = tf.constant([seed], tf.int64)
+        seeds = tf.constant([seed], tf.int64)
         base = tf.constant(_BASE)
         if kind == "image":
-            z = noise_lib.sample_z(base, numbers, channels)
+            z = noise_lib.sample_z(base, seeds, channels)
             values = noise_lib.global_noise(z, label_map.shape)
         elif kind == "pixel":
             values = noise_lib.sample_pixel_noise(
-                base, numbers, label_map.shape, channels
+                base, seeds, label_map.shape, channels
             )
         elif kind in ("class", "region"):
             use, places = _CLASS, label_map
             if kind == "region":
                 use, places = _REGION, noise_lib.connected_regions(label_map)
             place_numbers = tf.range(places.max() + 1, dtype=tf.int64)
-            stream = noise_lib.fold(base, use, numbers[0])
+            stream = noise_lib.fold(base, use, seeds[0])
             z = noise_lib.sample_z(stream, place_numbers, channels)
             values = noise_lib.placed_noise(z[None], places[None])
         else:
             raise ValueError(
                 f"`kind` must be one of {', '.join(KINDS)}. Received: {kind!r}."
             )
-        return cls(values.numpy()[0], label_map, info)
+        return cls(values.numpy()[0], label_map, info, kind)
 
     def resample_mask(self, mask, seed, feather=0):
-        """Re-samples the noise inside a mask, by one new vector.
+        """Re-samples the noise inside a mask.
+
+        By one new vector; by one for each pixel where the noise is "pixel".
 
         Args:
             mask: `[H, W]`; anything but 0 is inside.
-            seed: int. Of the new vector.
+            seed: int. Of the new noise.
             feather: pixels inside the mask's border over which the noise goes
                 from the old vector to the new one; 0 for a sharp border.
 
@@ -97,12 +104,7 @@ class Noise:
             ValueError: if the mask has another size, or the feather is
                 negative.
         """
-        mask = np.asarray(mask) != 0
-        if mask.shape != self.label_map.shape:
-            raise ValueError(
-                "`mask` must have the label map's shape, "
-                f"{self.label_map.shape}. Received: {mask.shape}."
-            )
+        mask = self._read_mask(mask)
         share = noise_lib.feather(mask, feather)
         other = self._sample(seed)
         if feather:
@@ -112,12 +114,34 @@ class Noise:
         )
 
     def resample_class(self, name, seed, feather=0):
-        """Re-samples the noise of all pixels of a class; see `class_mask`."""
+        """Re-samples the noise of all pixels of a class, as `resample_mask`.
+
+        Args:
+            name: of the class, one of `info.class_names`.
+            seed, feather: as for `resample_mask`.
+
+        Returns:
+            `Noise`.
+
+        Raises:
+            ValueError: if there is no such class, or none of its pixels here.
+        """
         mask = class_mask(self.label_map, self.info, name)
         return self.resample_mask(mask, seed, feather)
 
     def resample_region(self, x, y, seed, feather=0):
-        """Re-samples the noise of one connected region; see `region_mask`."""
+        """Re-samples the noise of one connected region of a class.
+
+        Args:
+            x, y: of one of its pixels, from the left and from the top.
+            seed, feather: as for `resample_mask`.
+
+        Returns:
+            `Noise`.
+
+        Raises:
+            ValueError: if the pixel is not in the picture.
+        """
         mask = region_mask(self.label_map, x, y)
         return self.resample_mask(mask, seed, feather)
 
@@ -154,8 +178,18 @@ class Noise:
             `Noise`.
 
         Raises:
-            ValueError: if the other noise has another shape.
+            ValueError: if the other noise, the share or the mask has another
+                shape.
         """
+        if not isinstance(other, Noise):
+            raise ValueError(
+                f"`other` must be of `Noise`. Received: {type(other)}."
+            )
+        if np.shape(share) not in ((), (*self.label_map.shape, 1)):
+            raise ValueError(
+                "`share` must be a number, or of the shape [H, W, 1]. "
+                f"Received: the shape {np.shape(share)}."
+            )
         if other.values.shape != self.values.shape:
             raise ValueError(
                 f"`other` must have the shape {self.values.shape}. Received: "
@@ -168,12 +202,23 @@ class Noise:
         )
         values = go(self.values, other.values, share)
         if mask is not None:
-            values = noise_lib.resample_mask(self.values, values, mask != 0)
+            mask = self._read_mask(mask)
+            values = noise_lib.resample_mask(self.values, values, mask)
         return self._with(values)
+
+    def _read_mask(self, mask):
+        mask = np.asarray(mask) != 0
+        if mask.shape != self.label_map.shape:
+            raise ValueError(
+                "`mask` must have the label map's shape, "
+                f"{self.label_map.shape}. Received: {mask.shape}."
+            )
+        return mask
 
     def _sample(self, seed):
         channels = self.values.shape[-1]
-        return Noise.sample(self.label_map, self.info, channels, seed)
+        kind = "pixel" if self.kind == "pixel" else "image"
+        return Noise.sample(self.label_map, self.info, channels, seed, kind)
 
     def _with(self, values):
         return dataclasses.replace(self, values=np.asarray(values))
@@ -185,7 +230,7 @@ def class_mask(label_map, info, name):
     Args:
         label_map: `[H, W]`, int32 array. Labels, 0..S-1.
         info: `DatasetInfo`.
-        name: of the class.
+        name: of the class, in upper or lower case.
 
     Returns:
         `[H, W]`, bool.
@@ -195,8 +240,11 @@ def class_mask(label_map, info, name):
             pixels here, with the classes that are.
     """
     names = list(info.class_names)
+    name = str(name)
+    lower = {n.lower(): n for n in names}
+    if name not in names and len(lower) == len(names):
+        name = lower.get(name.lower(), name)
     if name not in names:
-        lower = {n.lower(): n for n in names}
         near = difflib.get_close_matches(name.lower(), lower, 5, 0.5)
         near += [n for n in lower if name.lower() in n and n not in near]
         text = ", ".join(repr(lower[n]) for n in near) or ", ".join(names)
@@ -238,8 +286,10 @@ def region_mask(label_map, x, y):
     return regions == regions[y, x]
 
 
-def _check_seed(seed):
-    if not 0 <= seed < 2**63:
+def check_seed(seed):
+    """Raises a ValueError unless a seed is an int, 0..2^63-1."""
+    if not isinstance(seed, numbers.Integral) or not 0 <= seed < 2**63:
         raise ValueError(
-            f"`seed` must be at least 0 and below 2^63. Received: {seed}."
+            "`seed` must be a whole number, at least 0 and below 2^63. "
+            f"Received: {seed!r}."
         )

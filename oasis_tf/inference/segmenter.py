@@ -60,6 +60,8 @@ class Segmenter:
         self.config = config
         self.info = info
         self.size_multiple = discriminator.size_multiple
+        ids = [info.native_id(s) for s in range(info.semantic_channels)]
+        self._is_choice = [True, *(i is not None and i >= 0 for i in ids)]
         self._logits = tf.function(
             discriminator,
             input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)],
@@ -68,6 +70,8 @@ class Segmenter:
 
     def segment(self, image, resize=False):
         """Finds the class of every pixel; never "fake", never don't-care.
+
+            label_map = segmenter.segment("photo.jpg")  # [H, W]
 
         Args:
             image: `[H, W, 3]` uint8 array, or the path of an image file.
@@ -93,8 +97,11 @@ class Segmenter:
             pixels.shape[:2],
             self.size_multiple,
             resize,
+            self.config.image_size,
         )
         resized = inputs.resize_image(pixels, size)
         logits = self._logits(to_float(tf.constant(resized[np.newaxis])))
+        # A label without an id in the data set's files cannot be told.
+        logits = tf.where(self._is_choice, logits, logits.dtype.min)
         labels = miou.segment(logits, self.info.has_dont_care).numpy()[0]
         return inputs.resize_label_map(labels, pixels.shape[:2])

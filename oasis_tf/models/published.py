@@ -60,8 +60,8 @@ def load_state_dict(model, tensors):
             `[C, C_in, k, k]`, `weight_v` `[C_in * k * k]`.
 
     Raises:
-        ValueError: if a tensor is missing, left over or of another shape;
-            nothing is set then.
+        ValueError: if a tensor is missing, left over, of another shape or not
+            finite; nothing is set then.
     """
     paths = {variable.path for variable in model.variables}
     values = {}
@@ -75,10 +75,9 @@ def load_state_dict(model, tensors):
             problems.append(f"{name}: expected shape {expected}, found none")
             continue
         tensor = np.asarray(tensors[name])
-        if tensor.shape != expected:
-            problems.append(
-                f"{name}: expected shape {expected}, found {tensor.shape}"
-            )
+        problem = _problem(tensor, expected)
+        if problem:
+            problems.append(f"{name}: {problem}")
             continue
         values[variable.path] = _to_channels_last(name, tensor)
     problems += [
@@ -190,6 +189,16 @@ def _shape(tensors, name, network):
             f"it ({names}, ...)."
         )
     return np.shape(tensors[name])
+
+
+def _problem(tensor, shape):
+    if tensor.shape != shape:
+        return f"expected shape {shape}, found {tensor.shape}"
+    if tensor.dtype.kind != "f":
+        return f"expected floats, found {tensor.dtype}"
+    if not np.isfinite(tensor).all():
+        return "expected finite numbers, found NaN or infinity"
+    return None
 
 
 def _is_spectral(path, paths):

@@ -130,7 +130,8 @@ def _read_newest(checkpoint, directory):
             first_line = str(error).strip().partition("\n")[0]
             logging.error(
                 "%s: expected a whole checkpoint of these networks, found "
-                "one that cannot be read (%s). Trying the one before.",
+                "one that cannot be read (%s). The one before is next, if "
+                "there is one.",
                 path,
                 first_line,
             )
@@ -139,8 +140,8 @@ def _read_newest(checkpoint, directory):
     if paths:
         raise CheckpointError(
             f"{directory}: expected a checkpoint that can be read, "
-            f"found {len(paths)}, none of which can. Take another "
-            "--workdir to start anew."
+            f"found {len(paths)}, none of which can. A run in "
+            "another work directory starts anew."
         )
     return None
 

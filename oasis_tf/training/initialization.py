@@ -23,7 +23,35 @@ def take_networks(model, state, config, info):
         ValueError: if its networks or classes are not the new run's.
         CheckpointError: if none of its checkpoints can be read.
     """
-    saved_config, saved_info, checkpoints = model_files.find_checkpoints(model)
+    _, saved_info, checkpoints = model_files.find_checkpoints(model)
+    check_networks(model, config)
+    if saved_info.class_names != info.class_names:
+        raise ValueError(
+            f"The classes of {model} must be this run's. Received: "
+            f"{_shorten(saved_info.class_names)} there, "
+            f"{_shorten(info.class_names)} here."
+        )
+    names = model_files.networks_in(model)
+    path = restore_models(
+        checkpoints, **{name: getattr(state, name) for name in names}
+    )
+    logging.info("Starts with the %s of %s.", ", ".join(names), path)
+    if "discriminator" not in names:
+        logging.warning(
+            "%s has no discriminator: a random one will teach the generator "
+            "at first, and may spoil it.",
+            model,
+        )
+
+
+def check_networks(model, config):
+    """Raises a ValueError unless a work directory's networks are a run's.
+
+    Args:
+        model: path of the work directory.
+        config: `Config` of the run.
+    """
+    saved_config, _, _ = model_files.find_checkpoints(model)
     names = model_files.networks_in(model)
     differences = config_lib.differences(
         config, config_lib.to_json(saved_config)
@@ -34,20 +62,11 @@ def take_networks(model, state, config, info):
         if setting.partition(".")[0] in names
         and not setting.endswith(".initial_gain")
     ]
-    if saved_info.class_names != info.class_names:
-        lines.append(
-            f"  classes: there {_shorten(saved_info.class_names)}; here "
-            f"{_shorten(info.class_names)}"
-        )
     if lines:
         raise ValueError(
             f"The networks of {model} must be this run's. Received:\n"
             + "\n".join(lines)
         )
-    path = restore_models(
-        checkpoints, **{name: getattr(state, name) for name in names}
-    )
-    logging.info("Starts with the networks of %s.", path)
 
 
 def _shorten(names):

@@ -58,8 +58,16 @@ class Run:
                 perceptual_loss = PerceptualLoss(config.train.vgg_weights)
         with self._strategy.scope():
             self.state = create_state(config, dataset.info.semantic_channels)
-        if init_from and not has_checkpoints(self.workdir / "checkpoints"):
+        is_new = not has_checkpoints(self.workdir / "checkpoints")
+        if init_from and is_new:
             take_networks(init_from, self.state, config, dataset.info)
+        elif init_from:
+            logging.warning(
+                "%s goes on from its own checkpoint, not from the networks of "
+                "%s.",
+                workdir,
+                init_from,
+            )
         self._step = compile_step(
             self.state, config, dataset.info, self._strategy, perceptual_loss
         )
@@ -70,6 +78,9 @@ class Run:
             self.workdir / "checkpoints",
             config.log.keep_checkpoints,
         )
+        if init_from and is_new:
+            # So that a run which is cut off goes on from there.
+            self.checkpoints.save()
         self.scores = None  # The last that were taken.
         self.inspector = Inspector(self.state, config, dataset, self._strategy)
         self._stop_signal = None

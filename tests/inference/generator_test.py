@@ -3,6 +3,7 @@
 import json
 import pathlib
 import tempfile
+from unittest import mock
 
 import numpy as np
 import tensorflow as tf
@@ -10,6 +11,7 @@ from absl.testing import parameterized
 
 import oasis_tf
 from oasis_tf.data.toy_scenes import scenes
+from oasis_tf.inference import generator as generator_lib
 from tests import tiny
 from tests import trained
 
@@ -87,6 +89,19 @@ class GenerateTest(tf.test.TestCase, parameterized.TestCase):
         )["image"][0]
         self.assertAllEqual(GENERATOR.generate(LABEL_MAP, seed=3), expected)
 
+    def test_noise_of_a_seed_draws_as_the_seed_of_pixel_noise_too(self):
+        config = tiny.config(generator={"noise": "pixel"})
+        workdir = trained.make_workdir(
+            tempfile.mkdtemp(dir=self.get_temp_dir()), config
+        )
+        generator = oasis_tf.load_generator(workdir)
+        noise = generator.noise(LABEL_MAP, seed=3)
+        self.assertAllClose(
+            generator.generate(LABEL_MAP, noise=noise),
+            generator.generate(LABEL_MAP, seed=3),
+            atol=1,
+        )
+
     def test_noise_of_a_seed_draws_as_the_seed(self):
         noise = GENERATOR.noise(LABEL_MAP, seed=3)
         self.assertAllClose(
@@ -135,6 +150,30 @@ class GenerateTest(tf.test.TestCase, parameterized.TestCase):
         noise = GENERATOR.noise(LABEL_MAP[:8])
         with self.assertRaisesRegex(ValueError, r"\(16, 16, 2\).*\(8, 16, 2\)"):
             GENERATOR.generate(LABEL_MAP, noise=noise)
+
+    def test_a_seed_must_be_one(self):
+        for seed in (-1, 2**63, None, [1, -1]):
+            with self.assertRaisesRegex(ValueError, "`seed` must be"):
+                GENERATOR.generate(LABEL_MAP, seed)
+
+    def test_nothing_to_draw_is_refused(self):
+        with self.assertRaisesRegex(ValueError, "one or more"):
+            GENERATOR.generate(LABEL_MAP, [])
+        with self.assertRaisesRegex(ValueError, "one or more"):
+            GENERATOR.generate(LABEL_MAP, noise=[])
+        with self.assertRaisesRegex(ValueError, "must be of `Noise`"):
+            GENERATOR.generate(LABEL_MAP, noise=np.zeros([16, 16, 2]))
+        labels = GENERATOR.read(LABEL_MAP)
+        with self.assertRaisesRegex(ValueError, "Received: 1 for 2"):
+            GENERATOR.draw([labels] * 2, seeds=[1])
+        with self.assertRaisesRegex(ValueError, "either `seeds` or"):
+            GENERATOR.draw([labels])
+
+    def test_large_label_maps_are_drawn_alike_in_smaller_batches(self):
+        expected = GENERATOR.generate(LABEL_MAP, range(3))
+        with mock.patch.object(generator_lib, "_BATCH_PIXELS", 16 * 16):
+            images = GENERATOR.generate(LABEL_MAP, range(3))
+        self.assertAllClose(images, expected, atol=1)
 
     def test_a_generator_without_noise_says_so(self):
         config = tiny.config(

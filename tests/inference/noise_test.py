@@ -61,8 +61,9 @@ class SampleTest(tf.test.TestCase, parameterized.TestCase):
     def test_refuses_what_is_no_kind_or_seed(self):
         with self.assertRaisesRegex(ValueError, "image, class.*'colour'"):
             sample(kind="colour")
-        with self.assertRaisesRegex(ValueError, "at least 0.*-1"):
-            sample(-1)
+        for seed in (-1, 2**63, 0.5, None):
+            with self.assertRaisesRegex(ValueError, "at least 0"):
+                sample(seed)
 
 
 class ResampleTest(tf.test.TestCase):
@@ -84,6 +85,12 @@ class ResampleTest(tf.test.TestCase):
         third = before.interpolate(new, 1 / 3)
         self.assertAllClose(after.values[0, 2], third.values[0, 0])
         self.assertAllClose(after.values[0, 4:], new.values[0, 4:])
+
+    def test_pixel_noise_is_new_in_every_pixel(self):
+        before = sample(1, "pixel")
+        after = before.resample_mask(LABEL_MAP == 0, 9)
+        self.assertEqual(num_vectors(after), LABEL_MAP.size)
+        self.assertAllEqual(changed(before, after), LABEL_MAP == 0)
 
     def test_class_changes_alone(self):
         before = sample()
@@ -122,6 +129,15 @@ class InterpolateTest(tf.test.TestCase):
         self.assertAllEqual(changed(before, after), mask)
         end = before.interpolate(other, 1.0, mask)
         self.assertAllClose(end.values[mask], other.values[mask])
+
+    def test_masks_may_be_lists_and_must_have_the_size(self):
+        before, other = sample(1), sample(2)
+        mask = LABEL_MAP == 2
+        after = before.interpolate(other, 0.5, mask.astype(int).tolist())
+        self.assertAllEqual(changed(before, after), mask)
+        for size in ((1, 1), (4,), (3, 4, 1), (6, 8)):
+            with self.assertRaisesRegex(ValueError, r"\(3, 4\)"):
+                before.interpolate(other, 0.5, np.ones(size))
 
     def test_straight_or_along_the_arc(self):
         before, other = sample(1), sample(2)

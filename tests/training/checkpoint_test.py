@@ -119,7 +119,7 @@ class CheckpointsTest(tf.test.TestCase, parameterized.TestCase):
         self.assert_same(restored, before)
         (message,) = logs.output
         self.assertIn(str(self.folder / "step-6"), message)
-        self.assertIn("Trying the one before", message)
+        self.assertIn("The one before is next", message)
 
     def test_overwritten_data_falls_back_too(self):
         checkpoints = self.checkpoints()

@@ -100,7 +100,7 @@ class TakeNetworksTest(tf.test.TestCase, parameterized.TestCase):
         fields = json.loads(Builder.INFO.to_json())
         fields["class_names"][0] = "swamp"
         info = type(Builder.INFO).from_json(json.dumps(fields))
-        with self.assertRaisesRegex(ValueError, r"there 11 \(sky.*\(swamp"):
+        with self.assertRaisesRegex(ValueError, r"11 \(sky.*there, 11 \(swamp"):
             self.take(self.new_state(), info=info)
 
 
