@@ -124,4 +124,6 @@ def _parse_flags(argv):
 
 def _is_ours(error):
     frame = traceback.extract_tb(error.__traceback__)[-1]
-    return _PACKAGE in pathlib.Path(frame.filename).parents
+    # What compiled code raises has no frame of its own, but ours.
+    is_raised = frame.line.startswith("raise")
+    return is_raised and _PACKAGE in pathlib.Path(frame.filename).parents

@@ -177,7 +177,7 @@ class TrainedGenerator:
             ValueError: if a noise has another size than its label map, a seed
                 is none, or the numbers differ.
         """
-        if not label_maps or (seeds is None) == (noises is None):
+        if len(label_maps) == 0 or (seeds is None) == (noises is None):
             raise ValueError(
                 "`label_maps` must be one or more, with either `seeds` or "
                 f"`noises`. Received: {len(label_maps)} label maps, seeds="

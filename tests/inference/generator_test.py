@@ -169,6 +169,13 @@ class GenerateTest(tf.test.TestCase, parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, "either `seeds` or"):
             GENERATOR.draw([labels])
 
+    def test_an_array_of_label_maps_is_drawn(self):
+        labels = np.stack([GENERATOR.read(LABEL_MAP)] * 2)
+        images = GENERATOR.draw(labels, seeds=[3, 4])
+        self.assertAllClose(
+            images, GENERATOR.generate(LABEL_MAP, [3, 4]), atol=1
+        )
+
     def test_large_label_maps_are_drawn_alike_in_smaller_batches(self):
         expected = GENERATOR.generate(LABEL_MAP, range(3))
         with mock.patch.object(generator_lib, "_BATCH_PIXELS", 16 * 16):
