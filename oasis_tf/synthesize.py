@@ -248,7 +248,14 @@ def _find_mask(generator, labels):
         mask = noise.region_mask(original, *place)
     else:
         mask = inputs.read_mask(_MASK.value, original.shape)
-    return inputs.resize_label_map(mask, labels.shape)
+    resized = inputs.resize_label_map(mask, labels.shape)
+    if not resized.any():
+        raise ValueError(
+            "What gets new noise must have pixels when the label map is "
+            f"brought to {labels.shape}. Received: {mask.sum()} pixels of "
+            f"{mask.shape}, none of which is left."
+        )
+    return resized
 
 
 def _draw_interpolation(generator, labels, mask, name, out):
