@@ -22,7 +22,6 @@ import shutil
 import tempfile
 
 import numpy as np
-import tensorflow as tf
 from absl import flags
 from absl import logging
 
@@ -31,7 +30,7 @@ from oasis_tf import config as config_lib
 from oasis_tf import model_files
 from oasis_tf.data import prepare
 from oasis_tf.exporters import saved_model
-from oasis_tf.inference.segmenter import load_segmenter
+from oasis_tf.inference import networks as networks_lib
 from oasis_tf.models import published
 from oasis_tf.models.discriminator import build_discriminator
 from oasis_tf.models.generator import build_generator
@@ -137,9 +136,21 @@ def _write_workdir(folder):
         **networks,
         ema_generator=networks["generator"],
     )
-    saved_model.export(
-        networks["generator"], config, info, folder / "export", 1
+    checkpoint.save_models(
+        folder / model_files.AVERAGED, generator=networks["generator"]
     )
+    export = folder / model_files.EXPORT
+    saved_model.export_generator(
+        networks["generator"], config, info, export / model_files.GENERATOR, 1
+    )
+    if "discriminator" in networks:
+        saved_model.export_segmenter(
+            networks["discriminator"],
+            config,
+            info,
+            export / model_files.SEGMENTER,
+            1,
+        )
 
 
 def _find_info(config):
@@ -195,25 +206,16 @@ def _write_published(folder):
     counters = {}
     if record.is_file():
         counters = model_files.read(record, json.loads)["counters"]
-    # The export has the batch statistics that the average is used with.
-    export_folder = model_files.find_export(_MODEL.value)
-    export = tf.saved_model.load(str(export_folder))
-    networks = {
-        "generator": {
-            variable.name.removesuffix(":0"): variable.numpy()
-            for variable in export.signatures["synthesize"].variables
-        }
-    }
+    # With the batch statistics that the average is used with.
+    config, _, _ = model_files.find_checkpoints(_MODEL.value)
+    generator, _ = networks_lib.averaged_generator(_MODEL.value)
+    networks = {"generator": generator}
     if "discriminator" in model_files.networks_in(_MODEL.value):
-        discriminator = load_segmenter(_MODEL.value).discriminator
-        networks["discriminator"] = {
-            variable.path: variable.numpy()
-            for variable in discriminator.variables
-        }
-    config, _ = model_files.read_facts(export_folder)
+        networks["discriminator"], _ = networks_lib.discriminator(_MODEL.value)
     for name in networks:
         _tell_other_sizes(name, getattr(config, name))
-    for name, values in networks.items():
+    for name, network in networks.items():
+        values = {v.path: v.numpy() for v in network.variables}
         tensors = published.to_state_dict(values, counters.get(name))
         file = {"generator": "best_EMA.pth", "discriminator": "best_D.pth"}
         torch.save(

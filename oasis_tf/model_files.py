@@ -9,6 +9,16 @@ from oasis_tf.data.dataset import DatasetInfo
 IMPORTED = "published.json"
 """In a work directory of imported networks: where they come from."""
 
+EXPORT = "export"
+"""In a work directory: the folder of the SavedModels, one for each model."""
+
+GENERATOR = "generator"
+SEGMENTER = "segmenter"
+"""Names of the two models in there; below them are their versions."""
+
+AVERAGED = "averaged"
+"""In a work directory: the averaged generator with its own statistics."""
+
 _TRAIN = "python -m oasis_tf.train"
 _IMPORT = "python -m oasis_tf.import_published"
 
@@ -17,8 +27,9 @@ def find_export(model):
     """Returns the folder of a generator's SavedModel.
 
     Args:
-        model: path of a work directory, of its `export/`, whose newest version
-            is taken, or of a version.
+        model: path of a work directory, of its `export/` or
+            `export/generator/`, whose newest version is taken, or of a
+            version.
 
     Returns:
         `pathlib.Path`.
@@ -29,15 +40,17 @@ def find_export(model):
     path = _existing(model)
     if (path / "saved_model.pb").is_file():
         return path
-    versions = [
-        folder
-        for parent in (path / "export", path)
-        for folder in parent.glob("*/")
-        if folder.name.isdigit() and (folder / "saved_model.pb").is_file()
-    ]
-    if versions:
-        return max(versions, key=lambda folder: int(folder.name))
-    reason = "neither export/<step>/saved_model.pb nor config.json"
+    for parent in (path / EXPORT / GENERATOR, path / GENERATOR, path):
+        versions = [
+            folder
+            for folder in parent.glob("*/")
+            if folder.name.isdigit() and (folder / "saved_model.pb").is_file()
+        ]
+        if versions:
+            return max(versions, key=lambda folder: int(folder.name))
+    reason = (
+        f"neither {EXPORT}/{GENERATOR}/<version>/saved_model.pb nor config.json"
+    )
     if (path / "config.json").is_file():
         reason = (
             f"a run without an export yet, which `{_TRAIN}` writes at its end"
@@ -91,6 +104,28 @@ def find_checkpoints(model):
             f"{str(path)!r}, without {checkpoints.name}/step-<n>.index."
         )
     return config, info, checkpoints
+
+
+def find_averaged(model):
+    """Returns the averaged generator of a work directory.
+
+    Args:
+        model: path of a work directory.
+
+    Returns:
+        The folder of its checkpoint.
+
+    Raises:
+        ValueError: if the run has not come to its end yet.
+    """
+    folder = _existing(model) / AVERAGED
+    if not any(folder.glob("step-*.index")):
+        raise ValueError(
+            "`model` must be the work directory of a finished run. Received: "
+            f"{str(model)!r}, without {AVERAGED}/step-<n>.index, which "
+            f"`{_TRAIN}` writes at its end; the same command goes on."
+        )
+    return folder
 
 
 def networks_in(model):

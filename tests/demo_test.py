@@ -39,4 +39,4 @@ def test_demo_trains_exports_draws_and_says_where(tmp_path):
         assert str(tmp_path / name) in done.stdout
         # A drawn sheet has more than one colour.
         assert len(np.unique(np.asarray(Image.open(tmp_path / name)))) > 10
-    assert (tmp_path / "export" / "3" / "saved_model.pb").is_file()
+    assert (tmp_path / "export/generator/3/saved_model.pb").is_file()

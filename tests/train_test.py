@@ -135,8 +135,8 @@ def test_killed_run_goes_on_by_the_same_command(start, tmp_path):
     assert status == 0, stderr
     assert "Going on from" in stderr
     assert logged_steps(tmp_path) == list(range(1, NUM_STEPS + 1))
-    export = tmp_path / f"run/export/{NUM_STEPS}"
-    assert f"Export: run/export/{NUM_STEPS}" in stdout
+    export = tmp_path / f"run/export/generator/{NUM_STEPS}"
+    assert f"Export: run/export/generator/{NUM_STEPS}" in stdout
     model = tf.saved_model.load(str(export))
     image = model.signatures["synthesize"](
         label_map=tf.zeros([1, 16, 16], tf.int32),

@@ -51,7 +51,10 @@ def make_workdir(folder, config=tiny.CONFIG, info=Builder.INFO):
         discriminator=discriminator,
         ema_generator=generator,
     )
-    saved_model.export(generator, config, info, folder / "export", 6)
+    checkpoint.save_models(folder / "averaged", 6, generator=generator)
+    export = folder / "export"
+    facts = config, info
+    saved_model.export_generator(generator, *facts, export / "generator", 6)
     (folder / "config.json").write_text(config_lib.to_json(config))
     facts = {"info": json.loads(info.to_json())}
     (folder / "dataset.json").write_text(json.dumps(facts))

@@ -22,6 +22,21 @@ def segment(logits, has_dont_care):
     return labels + first
 
 
+def without_missing(logits, info):
+    """Rules out the labels that have no id in the data set's own files.
+
+    Args:
+        logits: `[B, H, W, S + 1]`. The discriminator's; channel 0 is "fake".
+        info: `DatasetInfo`.
+
+    Returns:
+        `[B, H, W, S + 1]`: the smallest number where there is no id.
+    """
+    ids = [info.native_id(s) for s in range(info.semantic_channels)]
+    is_choice = [True, *(i is not None and i >= 0 for i in ids)]
+    return tf.where(is_choice, logits, logits.dtype.min)
+
+
 def confusion_matrix(true_map, predicted_map, semantic_channels):
     """Counts pixels by true and predicted label.
 

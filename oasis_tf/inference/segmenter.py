@@ -8,9 +8,7 @@ from oasis_tf.data.image import to_float
 from oasis_tf.data.label_map import restore
 from oasis_tf.evaluation import miou
 from oasis_tf.inference import inputs
-from oasis_tf.models.discriminator import build_discriminator
-from oasis_tf.training.checkpoint import CheckpointError
-from oasis_tf.training.checkpoint import restore_models
+from oasis_tf.inference import networks
 
 
 def load_segmenter(model):
@@ -29,19 +27,8 @@ def load_segmenter(model):
     Raises:
         ValueError: if there is no checkpoint, or none that can be read.
     """
-    config, info, checkpoints = model_files.find_checkpoints(model)
-    if "discriminator" not in model_files.networks_in(model):
-        raise ValueError(
-            "`model` must hold a discriminator. Received: "
-            f"{str(model)!r}, imported without `--discriminator`."
-        )
-    discriminator = build_discriminator(
-        config.discriminator, info.semantic_channels
-    )
-    try:
-        restore_models(checkpoints, discriminator=discriminator)
-    except CheckpointError as error:
-        raise ValueError(str(error)) from error
+    config, info, _ = model_files.find_checkpoints(model)
+    discriminator, _ = networks.discriminator(model)
     return Segmenter(discriminator, config, info)
 
 
@@ -60,8 +47,6 @@ class Segmenter:
         self.config = config
         self.info = info
         self.size_multiple = discriminator.size_multiple
-        ids = [info.native_id(s) for s in range(info.semantic_channels)]
-        self._is_choice = [True, *(i is not None and i >= 0 for i in ids)]
         self._logits = tf.function(
             discriminator,
             input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)],
@@ -101,7 +86,6 @@ class Segmenter:
         )
         resized = inputs.resize_image(pixels, size)
         logits = self._logits(to_float(tf.constant(resized[np.newaxis])))
-        # A label without an id in the data set's files cannot be told.
-        logits = tf.where(self._is_choice, logits, logits.dtype.min)
+        logits = miou.without_missing(logits, self.info)
         labels = miou.segment(logits, self.info.has_dont_care).numpy()[0]
         return inputs.resize_label_map(labels, pixels.shape[:2])

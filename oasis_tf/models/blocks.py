@@ -218,6 +218,12 @@ class DiscriminatorBlock(keras.layers.Layer):
             self.conv_s = self._conv(1, "conv_s")
             self.conv_s.build(x_shape)
 
+    @property
+    def spectral_convs(self):
+        """The layers under spectral normalization."""
+        convs = [self.conv_0, self.conv_1]
+        return convs + [self.conv_s] if self.has_conv_s else convs
+
     def _conv(self, kernel_size, name):
         return SpectralConv2D(
             self.filters,

@@ -81,6 +81,11 @@ class Discriminator(keras.Model):
         """Height and width must be multiples of this."""
         return 2 ** len(self.down)
 
+    @property
+    def residual_blocks(self):
+        """The layers that hold spectral normalization."""
+        return [*self.down, *self.up]
+
     def build(self, image_shape=None):
         size = (None, self.size_multiple, self.size_multiple)
         for block, channels in zip(self.down, (3, *self.channels)):

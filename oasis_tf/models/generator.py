@@ -90,6 +90,11 @@ class Generator(keras.Model):
         return 2 ** (len(self.blocks) - 1)
 
     @property
+    def residual_blocks(self):
+        """The layers that hold spectral normalization."""
+        return self.blocks
+
+    @property
     def statistics(self):
         """The variables that a forward pass in training changes."""
         batch = [

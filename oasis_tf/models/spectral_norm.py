@@ -86,6 +86,7 @@ class SpectralConv2D(keras.layers.Layer):
         self.kernel_size = kernel_size
         self.use_bias = use_bias
         self.initial_gain = initial_gain
+        self._is_folded = False
 
     def build(self, x_shape):
         size = self.kernel_size
@@ -125,6 +126,8 @@ class SpectralConv2D(keras.layers.Layer):
             `[k, k, C_in, C]`, float32.
         """
         kernel = tf.convert_to_tensor(self.kernel)
+        if self._is_folded:
+            return kernel
         matrix = tf.reshape(kernel, [-1, self.filters])  # [K, C]
         u, v = tf.convert_to_tensor(self.u), tf.convert_to_tensor(self.v)
         if training:
@@ -133,6 +136,15 @@ class SpectralConv2D(keras.layers.Layer):
             self.v.assign(v)
         sigma = tf.tensordot(v, tf.linalg.matvec(matrix, u), axes=1)
         return kernel / sigma
+
+    def fold(self):
+        """Divides the stored kernel by sigma, once and for all.
+
+        From then on the layer is a plain convolution, of u and v nothing is
+        read, and it cannot be trained any more.
+        """
+        self.kernel.assign(self.normalized_kernel())
+        self._is_folded = True
 
     def call(self, x, training=False):
         kernel = tf.cast(self.normalized_kernel(training), x.dtype)

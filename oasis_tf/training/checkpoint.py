@@ -89,11 +89,13 @@ def restore_models(directory, **models):
     return _read_newest(checkpoint, pathlib.Path(directory))
 
 
-def save_models(directory, **models):
-    """Writes networks alone as a checkpoint `step-0`, for `restore_models`.
+def save_models(directory, step=0, **models):
+    """Writes networks alone as a checkpoint, for `restore_models`.
 
     Args:
-        directory: of the checkpoint; made.
+        directory: of the checkpoint `step-<step>`; made. Those of other steps
+            are removed from it.
+        step: int.
         **models: built networks by their names in `TrainState`; one may occur
             under several names.
     """
@@ -104,7 +106,10 @@ def save_models(directory, **models):
             for name, model in models.items()
         }
     )
-    checkpoint.write(str(pathlib.Path(directory, "step-0")))
+    checkpoint.write(str(pathlib.Path(directory, f"step-{step}")))
+    for path in pathlib.Path(directory).glob("step-*"):
+        if path.name.partition(".")[0] != f"step-{step}":
+            path.unlink()
 
 
 def _find(directory):

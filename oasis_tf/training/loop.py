@@ -12,12 +12,14 @@ from absl import logging
 from PIL import Image
 from tqdm import tqdm
 
+from oasis_tf import model_files
 from oasis_tf.data import pipeline
 from oasis_tf.exporters import saved_model
 from oasis_tf.training import workdir as workdir_lib
 from oasis_tf.training.checkpoint import Checkpoints
 from oasis_tf.training.checkpoint import NonFiniteError
 from oasis_tf.training.checkpoint import has_checkpoints
+from oasis_tf.training.checkpoint import save_models
 from oasis_tf.training.history import History
 from oasis_tf.training.initialization import take_networks
 from oasis_tf.training.inspector import Inspector
@@ -262,19 +264,30 @@ class Run:
         workdir_lib.write(record, json.dumps(best))
 
     def export(self):
-        """Exports the averaged generator, unless this step's is there.
+        """Exports the averaged generator and the discriminator.
+
+        What is there of this step already is kept.
 
         Returns:
-            Folder of the SavedModel: `export/<step>`.
+            Folder of the generator's SavedModel: `export/generator/<step>`.
         """
+        step = self._finished_steps()
+        facts = self.config, self._dataset.info
+        base, version = self.workdir / model_files.EXPORT, max(1, step)
         with self.inspector.averaged_generator() as generator:
-            return saved_model.export(
-                generator,
-                self.config,
-                self._dataset.info,
-                self.workdir / "export",
-                max(1, self._finished_steps()),
+            save_models(
+                self.workdir / model_files.AVERAGED, step, generator=generator
             )
+            folder = saved_model.export_generator(
+                generator, *facts, base / model_files.GENERATOR, version
+            )
+        saved_model.export_segmenter(
+            self.state.discriminator,
+            *facts,
+            base / model_files.SEGMENTER,
+            version,
+        )
+        return folder
 
     @contextlib.contextmanager
     def _signals(self):

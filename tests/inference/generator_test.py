@@ -30,7 +30,9 @@ def tearDownModule():
 
 
 class LoadTest(tf.test.TestCase, parameterized.TestCase):
-    @parameterized.parameters("", "export", "export/6")
+    @parameterized.parameters(
+        "", "export", "export/generator", "export/generator/6"
+    )
     def test_takes_a_run_its_exports_or_one_of_them(self, part):
         generator = oasis_tf.load_generator(WORKDIR / part)
         self.assertAllEqual(
@@ -45,8 +47,8 @@ class LoadTest(tf.test.TestCase, parameterized.TestCase):
 
     def test_takes_the_newest_export(self):
         other = trained.make_workdir(tempfile.mkdtemp(dir=self.get_temp_dir()))
-        (other / "export/6").rename(other / "export/10")
-        (other / "export/9").mkdir()
+        (other / "export/generator/6").rename(other / "export/generator/10")
+        (other / "export/generator/9").mkdir()
         generator = oasis_tf.load_generator(other)
         self.assertEqual(generator.generate(LABEL_MAP).shape, (16, 16, 3))
 
@@ -62,11 +64,11 @@ class LoadTest(tf.test.TestCase, parameterized.TestCase):
 
     def test_broken_export_is_named(self):
         other = trained.make_workdir(tempfile.mkdtemp(dir=self.get_temp_dir()))
-        index = other / "export/6/variables/variables.index"
+        index = other / "export/generator/6/variables/variables.index"
         index.write_bytes(index.read_bytes()[:50])
-        with self.assertRaisesRegex(ValueError, "export/6 must be a whole"):
+        with self.assertRaisesRegex(ValueError, "generator/6 must be a whole"):
             oasis_tf.load_generator(other)
-        extra = other / "export/6/assets.extra/dataset_info.json"
+        extra = other / "export/generator/6/assets.extra/dataset_info.json"
         extra.write_text(json.dumps({}))
         with self.assertRaisesRegex(ValueError, "dataset_info.json must be"):
             oasis_tf.load_generator(other)
@@ -82,7 +84,7 @@ class GenerateTest(tf.test.TestCase, parameterized.TestCase):
         self.assertNotAllClose(images[0], image, atol=10)
 
     def test_draws_as_the_export_does(self):
-        model = tf.saved_model.load(str(WORKDIR / "export/6"))
+        model = tf.saved_model.load(str(WORKDIR / "export/generator/6"))
         expected = model.signatures["synthesize"](
             label_map=LABEL_MAP[None].astype(np.int32),
             seed=tf.constant([3], tf.int64),

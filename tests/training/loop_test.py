@@ -448,7 +448,7 @@ class WholeRunTest(tf.test.TestCase):
 
     def test_export_draws_the_same_image_for_the_same_seed(self):
         folder = self.whole.export()
-        self.assertEqual(folder, self.whole.workdir / "export/6")
+        self.assertEqual(folder, self.whole.workdir / "export/generator/6")
         self.assertEqual(self.whole.export(), folder)
         model = tf.saved_model.load(str(folder))
         label_map = tf.constant(tiny.batch(size=2)["label_map"])

@@ -1,0 +1,194 @@
+"""What the SavedModels of the generator and the segmenter have in common."""
+
+import json
+
+import keras
+import tensorflow as tf
+
+from oasis_tf.exporters.signatures import Argument
+from oasis_tf.exporters.signatures import Signature
+from oasis_tf.exporters.signatures import describe
+from oasis_tf.models.inference_form import inference_form
+
+WEIGHT_DTYPES = ("float32", "float16", "bfloat16")
+
+_DESCRIBE = Signature(
+    "Tells what a client needs to know, as JSON texts.",
+    {
+        "key": Argument(
+            "string", ("B",), '"dataset_info", "signatures" or "model".'
+        )
+    },
+    {"value": Argument("string", ("B",), "The JSON text.")},
+)
+
+
+class ServedNetwork(tf.Module):
+    """A network behind the signatures of a SavedModel.
+
+    Its weights are plain variables: the SavedModel holds no Keras object.
+
+    Args:
+        network: `Generator` or `Discriminator`.
+        info: `DatasetInfo`.
+        weights: dtype in which kernels are stored. They are brought to float32
+            when the model runs; all else is float32 anyway.
+        max_pixels: the most pixels, height times width, of an input.
+    """
+
+    def __init__(self, network, info, weights, max_pixels):
+        super().__init__(name="served_network")
+        if weights not in WEIGHT_DTYPES:
+            raise ValueError(
+                f"`weights` must be one of {', '.join(WEIGHT_DTYPES)}. "
+                f"Received: {weights!r}."
+            )
+        self.info = info
+        self._max_pixels = max_pixels
+        self._size_multiple = network.size_multiple
+        self._network = network = inference_form(network)
+        self._places = [  # Of u and v nothing is read.
+            v for v in network.variables if v.name not in ("u", "v")
+        ]
+        self.weights = [
+            tf.Variable(
+                tf.cast(v.value, weights if v.name == "kernel" else v.dtype),
+                trainable=False,
+                name=v.path,
+            )
+            for v in self._places
+        ]
+
+    @property
+    def signatures(self):
+        """Dict of name -> `Signature`; each is a method of that name."""
+        raise NotImplementedError
+
+    def compile(self):
+        """Returns a dict of name -> `tf.function` of the signatures."""
+        functions = {
+            name: signature.compile(getattr(self, name))
+            for name, signature in self.signatures.items()
+        }
+        texts = self.texts()
+        functions["describe"] = _DESCRIBE.compile(
+            lambda key: {"value": _look_up(key, texts)}
+        )
+        return functions
+
+    def texts(self):
+        """Returns what `describe` tells: a dict of key -> JSON text."""
+        described = self.signatures | {"describe": _DESCRIBE}
+        return {
+            "dataset_info": self.info.to_json(),
+            "signatures": json.dumps(describe(described), indent=1),
+            "model": json.dumps(self.facts(), indent=1),
+        }
+
+    def facts(self):
+        """Returns what a client may ask of the model, as JSON takes it."""
+        return {
+            "size_multiple": self._size_multiple,
+            "max_pixels": self._max_pixels,
+        }
+
+    def _call(self, *inputs):
+        """Returns what the network makes of inputs, with the own weights."""
+        state = [
+            (place, tf.cast(weight, place.dtype))
+            for place, weight in zip(self._places, self.weights, strict=True)
+        ]
+        with keras.StatelessScope(state_mapping=state):
+            return self._network(*inputs)
+
+    def _check_size(self, name, size):
+        """Returns the (height, width) `[2]`, checked."""
+        multiple, limit = self._size_multiple, self._max_pixels
+        # In 64 bits: a header may say anything.
+        num_pixels = tf.reduce_prod(tf.cast(size, tf.int64))
+        checks = [
+            tf.debugging.Assert(
+                tf.reduce_all((size > 0) & (size % multiple == 0)),
+                [
+                    f"{name}: height and width must be multiples of "
+                    f"{multiple}; got",
+                    *tf.unstack(size),
+                ],
+            ),
+            tf.debugging.Assert(
+                num_pixels <= limit,
+                [
+                    f"{name}: height times width must be at most {limit}; got",
+                    *tf.unstack(size),
+                ],
+            ),
+        ]
+        with tf.control_dependencies(checks):
+            return tf.identity(size)
+
+    def _check_same_size(self, name, size, other, expected):
+        check = tf.debugging.Assert(
+            tf.reduce_all(size == expected),
+            [
+                f"{name}: must have the height and width of {other},",
+                expected,
+                "; got",
+                size,
+            ],
+        )
+        with tf.control_dependencies([check]):
+            return tf.identity(size)
+
+    def _check_batch(self, first, first_name, **others):
+        """Returns the first input, checked against the others' batch."""
+        size = tf.shape(first)[0]
+        checks = [
+            tf.debugging.Assert(
+                tf.shape(tensor)[0] == size,
+                [
+                    f"{name}: must have an entry for each of {first_name};",
+                    "got",
+                    tf.shape(tensor)[0],
+                    "for",
+                    size,
+                ],
+            )
+            for name, tensor in others.items()
+        ]
+        with tf.control_dependencies(checks):
+            return tf.identity(first)
+
+
+def in_one_batch_or_singly(sizes, run):
+    """Runs files of one size as one batch, others one after the other.
+
+    Args:
+        sizes: `[B, 2]`, int32.
+        run: function of a slice of the batch returning as many strings.
+
+    Returns:
+        `[B]`, string.
+    """
+    return tf.cond(
+        tf.reduce_all(sizes == sizes[:1]),
+        lambda: run(slice(None)),
+        lambda: tf.map_fn(
+            lambda i: run(slice(i, i + 1))[0],
+            tf.range(tf.shape(sizes)[0]),
+            # One at a time: a network's activations are large.
+            parallel_iterations=1,
+            fn_output_signature=tf.TensorSpec([], tf.string),
+        ),
+    )
+
+
+def _look_up(key, texts):
+    keys = tf.constant(list(texts))
+    is_key = key[:, None] == keys
+    check = tf.debugging.Assert(
+        tf.reduce_all(tf.reduce_any(is_key, axis=1)),
+        [f"key: must be one of {', '.join(texts)}; got", key],
+    )
+    with tf.control_dependencies([check]):
+        values = tf.constant(list(texts.values()))
+        return tf.gather(values, tf.argmax(tf.cast(is_key, tf.int32), axis=1))
