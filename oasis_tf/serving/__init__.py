@@ -1,0 +1,1 @@
+"""Local model server and client, speaking TensorFlow Serving's API."""

@@ -1,0 +1,333 @@
+"""The REST API: addresses, bodies and errors as TF Serving has them."""
+
+import asyncio
+import functools
+import importlib.resources
+import json
+import re
+import time
+import urllib.parse
+import zlib
+
+import tensorflow as tf
+from absl import logging
+from aiohttp import web
+from google.protobuf import json_format
+
+from oasis_tf.serving import json_tensors
+from oasis_tf.serving import metrics as metrics_lib
+from oasis_tf.serving.servable import DEFAULT_SIGNATURE
+from oasis_tf.serving.status import StatusError
+
+_MODEL = r"/v1/models/(?P<name>[^/:]+)"
+_VERSION = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
+_PREDICT = re.compile(f"{_MODEL}{_VERSION}:predict", re.IGNORECASE)
+_STATUS = re.compile(
+    f"{_MODEL}{_VERSION}(?P<metadata>/metadata)?", re.IGNORECASE
+)
+_LARGEST_VERSION = 2**63 - 1
+_MAX_INFLATED = 100 * 2**20
+_NOT_FOUND = (
+    b"<HTML><HEAD>\n<TITLE>404 Not Found</TITLE>\n</HEAD><BODY>\n"
+    b"<H1>Not Found</H1>\n</BODY></HTML>\n"
+)
+_CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "POST, GET",
+    "Access-Control-Allow-Headers": "Content-Type",
+}
+
+
+class RestApi:
+    """Answers HTTP requests.
+
+    Args:
+        manager: `ModelManager`.
+        scheduler: `Scheduler`.
+        metrics: `Metrics`.
+        pool: `concurrent.futures.Executor` for what takes a processor's time.
+        admission: `Admission`.
+        timeout: seconds for one call.
+        max_bytes: of a body.
+        has_cors: whether pages of other sites may ask.
+        metrics_path: address of the metrics, or "".
+    """
+
+    def __init__(
+        self,
+        manager,
+        scheduler,
+        metrics,
+        pool,
+        admission,
+        timeout,
+        max_bytes,
+        has_cors=False,
+        metrics_path="",
+    ):
+        self._manager = manager
+        self._scheduler = scheduler
+        self._metrics = metrics
+        self._pool = pool
+        self._admission = admission
+        self._timeout = timeout
+        self._max_bytes = max_bytes
+        self._has_cors = has_cors
+        self._metrics_path = metrics_path
+
+    def application(self):
+        """Returns the `aiohttp.web.Application`."""
+        application = web.Application(client_max_size=self._max_bytes)
+        application.router.add_route("*", "/{path:.*}", self._handle)
+        return application
+
+    async def _handle(self, request):
+        # As it was sent: a query is a part of the path.
+        path = request.raw_path
+        if self._metrics_path and path == self._metrics_path:
+            return web.Response(
+                body=self._metrics.text().encode(), content_type="text/plain"
+            )
+        if path[:4].lower() == "/v1/":
+            response = await self._answer(request, path)
+            if self._has_cors:
+                response.headers.update(_CORS)
+            return response
+        if path == "/" and request.method == "GET":
+            return web.Response(body=_page(), content_type="text/html")
+        response = web.Response(
+            body=_NOT_FOUND, status=404, content_type="text/html"
+        )
+        response.force_close()
+        return response
+
+    async def _answer(self, request, path):
+        if request.method == "OPTIONS":
+            origin = request.headers.get("Origin", "")
+            is_web = origin.startswith(("http://", "https://"))
+            return web.Response(
+                status=200 if is_web else 400,
+                headers={"Content-Type": "text/html; charset=ISO-8859-1"},
+            )
+        try:
+            if request.method == "POST" and (match := _PREDICT.fullmatch(path)):
+                return await self._counted_predict(request, match)
+            if request.method == "GET" and (match := _STATUS.fullmatch(path)):
+                return self._status(match)
+            if request.method == "GET" and path.lower() == "/v1/models":
+                text = "Missing model name in request."
+            else:
+                text = f"Malformed request: {request.method} {path}"
+            raise StatusError("INVALID_ARGUMENT", text)
+        except StatusError as error:
+            return _error_response(error, request.method)
+        except web.HTTPRequestEntityTooLarge:
+            return _json_response(
+                {"error": f"The body is larger than {self._max_bytes} bytes."},
+                status=413,
+            )
+
+    def _status(self, match):
+        name, version, label = _spec(match)
+        if version is not None and version > _LARGEST_VERSION:
+            return web.Response(status=400, content_type="application/json")
+        if match["metadata"]:
+            servable = self._manager.acquire(name, version, label)
+            try:
+                return _json_response(_metadata(servable))
+            finally:
+                servable.release()
+        # The label is not looked at.
+        versions = self._manager.status(name, version)
+        return _json_response(
+            {
+                "model_version_status": [
+                    {
+                        "version": str(v),
+                        "state": state,
+                        "status": {
+                            "error_code": error.code if error else "OK",
+                            "error_message": error.message if error else "",
+                        },
+                    }
+                    for v, state, error in versions
+                ]
+            }
+        )
+
+    async def _counted_predict(self, request, match):
+        name, version, label = _spec(match)
+        start, code = time.monotonic(), "OK"
+        try:
+            if version is not None and version > _LARGEST_VERSION:
+                code = "INVALID_ARGUMENT"
+                return web.Response(status=400, content_type="application/json")
+            length = request.content_length
+            held = self._max_bytes if length is None else length
+            if held > self._max_bytes:
+                code = "INVALID_ARGUMENT"
+                raise web.HTTPRequestEntityTooLarge(self._max_bytes, held)
+            with self._admission.holding(held):
+                body = await self._predict(
+                    request, name, version, label, start + self._timeout
+                )
+            microseconds = 1e6 * (time.monotonic() - start)
+            self._metrics.observe(
+                metrics_lib.REQUEST_LATENCY,
+                microseconds,
+                model_name=name,
+                API="predict",
+                entrypoint="REST",
+            )
+            return web.Response(body=body, content_type="application/json")
+        except StatusError as error:
+            code = error.code
+            raise
+        except asyncio.CancelledError:
+            code = "CANCELLED"
+            raise
+        finally:
+            self._metrics.count(
+                metrics_lib.REQUEST_COUNT,
+                model_name=self._known(name),
+                status=code,
+            )
+
+    def _known(self, name):
+        # Names that clients make up would fill the memory.
+        return name if name in self._manager.names() else ""
+
+    async def _predict(self, request, name, version, label, deadline):
+        try:
+            async with asyncio.timeout(max(0, deadline - time.monotonic())):
+                body = await request.read()
+        except TimeoutError:
+            raise StatusError(
+                "DEADLINE_EXCEEDED", "Timed out waiting for notification"
+            ) from None
+        loop = asyncio.get_running_loop()
+        encoding = request.headers.get("Content-Encoding", "")
+        future, is_row = await loop.run_in_executor(
+            self._pool,
+            self._submit,
+            body,
+            "gzip" in encoding,
+            (name, version, label),
+            deadline,
+        )
+        outputs = await asyncio.wrap_future(future)
+        return await loop.run_in_executor(
+            self._pool, _guarded, json_tensors.write_outputs, outputs, is_row
+        )
+
+    def _submit(self, body, is_gzip, spec, deadline):
+        """Reads a body and puts the request into the queue."""
+        return _guarded(self._read_and_submit, body, is_gzip, spec, deadline)
+
+    def _read_and_submit(self, body, is_gzip, spec, deadline):
+        document = json_tensors.parse(_inflate(body) if is_gzip else body)
+        servable = self._manager.acquire(*spec)
+        try:
+            signature_name = document.signature_name or DEFAULT_SIGNATURE
+            signature = servable.signature(signature_name)
+            if signature is None:
+                raise StatusError(
+                    "INVALID_ARGUMENT",
+                    f'Serving signature name: "{signature_name}" not found in '
+                    "signature def",
+                )
+            inputs, is_row = document.read_inputs(
+                {
+                    name: tf.dtypes.as_dtype(info.dtype)
+                    for name, info in signature.inputs.items()
+                }
+            )
+        except BaseException:
+            servable.release()
+            raise
+        future = self._scheduler.submit(
+            servable, signature_name, inputs, None, deadline
+        )
+        return future, is_row
+
+
+def _guarded(function, *arguments):
+    """Calls a function; what it should not raise becomes INTERNAL."""
+    try:
+        return function(*arguments)
+    except StatusError:
+        raise
+    except MemoryError:
+        raise StatusError("RESOURCE_EXHAUSTED", "Out of memory.") from None
+    except Exception as error:
+        logging.exception("A request failed.")
+        raise StatusError("INTERNAL", "Internal error.") from error
+
+
+def _spec(match):
+    name, version, label = match["name"], match["version"], match["label"]
+    return (
+        urllib.parse.unquote(name),
+        None if version is None else int(version[:20]),
+        None if label is None else urllib.parse.unquote(label),
+    )
+
+
+def _inflate(body):
+    """Returns the body that was packed; nothing if it was not, or is huge."""
+    inflater = zlib.decompressobj(16 + zlib.MAX_WBITS)
+    try:
+        inflated = inflater.decompress(body, _MAX_INFLATED)
+    except zlib.error:
+        return b""
+    return inflated if inflater.eof else b""
+
+
+def _metadata(servable):
+    signatures = {
+        name: json_format.MessageToDict(
+            signature,
+            preserving_proto_field_name=True,
+            always_print_fields_with_no_presence=True,
+        )
+        for name, signature in servable.signature_defs.items()
+    }
+    return {
+        "model_spec": {
+            "name": servable.name,
+            "signature_name": "",
+            "version": str(servable.version),
+        },
+        "metadata": {"signature_def": {"signature_def": signatures}},
+    }
+
+
+def _json_response(value, status=200):
+    return web.Response(
+        body=json.dumps(value).encode(),
+        status=status,
+        content_type="application/json",
+    )
+
+
+def _error_response(error, method):
+    if method == "HEAD":
+        return web.Response(
+            status=error.http_status, content_type="application/json"
+        )
+    text = json.dumps({"error": error.message}, ensure_ascii=False)
+    return web.Response(
+        # Bytes of a request that are not UTF-8 come back as they were.
+        body=text.encode(errors="surrogateescape"),
+        status=error.http_status,
+        content_type="application/json",
+    )
+
+
+@functools.cache
+def _page():
+    return (
+        importlib.resources.files(__package__)
+        .joinpath("page.html")
+        .read_bytes()
+    )
