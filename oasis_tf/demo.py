@@ -52,6 +52,8 @@ What to try next:
 --image={examples}/photo0.png --label_map={examples}/map0.png
     {python} -m oasis_tf.recreate --model={workdir} \
 --image={examples}/photo0.png
+  the model on a page of your browser, over REST and gRPC:
+    {python} -m oasis_tf.serve --workdir={workdir}
   a run of an hour, with better pictures:
     {python} -m oasis_tf.train --dataset=toy_scenes --workdir=runs/hour \
 --set=train.num_steps=10000

@@ -149,9 +149,12 @@ def main():
                 + ("`--engine=local`." if binary else f"no {_BINARY}.")
             )
     # Imported late, so that --help and mistyped flags answer at once.
+    import tensorflow as tf
+
     from oasis_tf.serving import server
     from oasis_tf.serving.status import StatusError
 
+    tf.get_logger().setLevel("ERROR")  # Not a line for each restored file.
     try:
         # INFO, so that loads and reloads are seen.
         if not flags.FLAGS["verbosity"].present:

@@ -46,8 +46,8 @@ class ServedNetwork(tf.Module):
         self.info = info
         self._max_pixels = max_pixels
         self._size_multiple = network.size_multiple
-        self._network = network = inference_form(network)
-        self._places = [  # Of u and v nothing is read.
+        network = inference_form(network)
+        places = [  # Of u and v nothing is read.
             v for v in network.variables if v.name not in ("u", "v")
         ]
         self.weights = [
@@ -56,8 +56,10 @@ class ServedNetwork(tf.Module):
                 trainable=False,
                 name=v.path,
             )
-            for v in self._places
+            for v in places
         ]
+        # A function, not an attribute: what a module holds is saved with it.
+        self._call = _with_weights(network, places, self.weights)
 
     @property
     def signatures(self):
@@ -91,15 +93,6 @@ class ServedNetwork(tf.Module):
             "size_multiple": self._size_multiple,
             "max_pixels": self._max_pixels,
         }
-
-    def _call(self, *inputs):
-        """Returns what the network makes of inputs, with the own weights."""
-        state = [
-            (place, tf.cast(weight, place.dtype))
-            for place, weight in zip(self._places, self.weights, strict=True)
-        ]
-        with keras.StatelessScope(state_mapping=state):
-            return self._network(*inputs)
 
     def _check_size(self, name, size):
         """Returns the (height, width) `[2]`, checked."""
@@ -157,6 +150,26 @@ class ServedNetwork(tf.Module):
         ]
         with tf.control_dependencies(checks):
             return tf.identity(first)
+
+
+def _with_weights(network, places, weights):
+    """Returns the network as a function that reads other variables.
+
+    Args:
+        network: `keras.Model`.
+        places: list of the network's variables to replace.
+        weights: list of `tf.Variable`, one for each, of any dtype.
+    """
+
+    def call(*inputs):
+        state = [
+            (place, tf.cast(weight, place.dtype))
+            for place, weight in zip(places, weights, strict=True)
+        ]
+        with keras.StatelessScope(state_mapping=state):
+            return network(*inputs)
+
+    return call
 
 
 def in_one_batch_or_singly(sizes, run):

@@ -139,6 +139,23 @@ class GeneratorTest(SavedModelTest):
         self.assertGreater(np.ptp(image), 50)
         self.assertAllEqual(image, self.drawn(self.noise(SEED)))
 
+    def test_holds_each_weight_once_and_nothing_of_the_power_iteration(self):
+        saved = tf.train.list_variables(
+            str(self.folder / "variables/variables")
+        )
+        num_saved = sum(
+            np.prod(shape, dtype=int)
+            for name, shape in saved
+            if not name.startswith("_CHECKPOINTABLE")
+        )
+        num_weights = sum(
+            v.numpy().size
+            for v in self.generator.variables
+            if v.name not in ("u", "v")
+        )
+        # And the counter of `tf.train.Checkpoint`.
+        self.assertAllInRange(num_saved - num_weights, 0, 1)
+
     def test_default_signature_is_synthesize(self):
         image = self.ask("serving_default", label_map=LABEL_MAP, seed=SEED)
         self.assertAllEqual(image, self.synthesize(LABEL_MAP, SEED))

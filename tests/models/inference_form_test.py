@@ -1,0 +1,54 @@
+"""Networks without what only training needs."""
+
+import numpy as np
+import tensorflow as tf
+from absl.testing import parameterized
+
+from oasis_tf.models.inference_form import inference_form
+from tests import trained
+
+GENERATOR, DISCRIMINATOR = trained.networks()
+RNG = np.random.default_rng(0)
+NOISE = RNG.normal(size=[2, 8, 8, 2]).astype(np.float32)
+SEMANTIC_MAP = tf.one_hot(
+    RNG.integers(0, GENERATOR.semantic_channels, [2, 8, 8]),
+    GENERATOR.semantic_channels,
+)
+IMAGE = RNG.uniform(-1, 1, [2, 8, 8, 3]).astype(np.float32)
+
+
+class InferenceFormTest(tf.test.TestCase, parameterized.TestCase):
+    @parameterized.named_parameters(
+        ("generator", GENERATOR, (NOISE, SEMANTIC_MAP)),
+        ("discriminator", DISCRIMINATOR, (IMAGE,)),
+    )
+    def test_computes_the_same(self, network, inputs):
+        self.assertAllEqual(inference_form(network)(*inputs), network(*inputs))
+
+    @parameterized.named_parameters(
+        ("generator", GENERATOR), ("discriminator", DISCRIMINATOR)
+    )
+    def test_every_kernel_is_divided_by_its_sigma(self, network):
+        copy = inference_form(network)
+        num_kernels = 0
+        for mine, block in zip(
+            copy.residual_blocks, network.residual_blocks, strict=True
+        ):
+            for folded, conv in zip(
+                mine.spectral_convs, block.spectral_convs, strict=True
+            ):
+                self.assertAllEqual(folded.kernel, conv.normalized_kernel())
+                self.assertAllEqual(folded.normalized_kernel(), folded.kernel)
+                num_kernels += 1
+        expected = sum(v.path.endswith("/u") for v in network.variables)
+        self.assertEqual(num_kernels, expected)
+
+    def test_the_network_itself_stays(self):
+        before = [v.numpy() for v in GENERATOR.variables]
+        inference_form(GENERATOR)
+        for variable, value in zip(GENERATOR.variables, before, strict=True):
+            self.assertAllEqual(variable, value)
+
+
+if __name__ == "__main__":
+    tf.test.main()
