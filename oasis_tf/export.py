@@ -50,8 +50,8 @@ _IMAGE_FORMAT = flags.DEFINE_enum(
 )
 _MAX_PIXELS = flags.DEFINE_integer(
     "max_pixels",
-    2**21,
-    "Larger inputs, height times width, are refused.",
+    2**20,
+    "Batch times height times width that run at a time; larger is refused.",
     lower_bound=1,
 )
 

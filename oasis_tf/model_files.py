@@ -77,6 +77,18 @@ def read_facts(folder):
     )
 
 
+def read_model_facts(folder):
+    """Returns what an export says of itself: a dict.
+
+    Args:
+        folder: of the SavedModel.
+
+    Raises:
+        ValueError: if it is missing or broken.
+    """
+    return read(pathlib.Path(folder, "assets.extra/model.json"), json.loads)
+
+
 def find_checkpoints(model):
     """Returns what the networks of a work directory are made from.
 

@@ -9,7 +9,6 @@ from oasis_tf.data.label_map import one_hot
 from oasis_tf.data.label_map import ranges
 from oasis_tf.exporters import png
 from oasis_tf.exporters.served_network import ServedNetwork
-from oasis_tf.exporters.served_network import in_one_batch_or_singly
 from oasis_tf.exporters.signatures import Argument
 from oasis_tf.exporters.signatures import Signature
 from oasis_tf.models import noise as noise_lib
@@ -58,7 +57,7 @@ class ServedGenerator(ServedNetwork):
         noise,
         image_size,
         weights="float32",
-        max_pixels=2**21,
+        max_pixels=2**20,
         image_format="png",
     ):
         super().__init__(generator, info, weights, max_pixels)
@@ -164,20 +163,20 @@ class ServedGenerator(ServedNetwork):
 
     def synthesize(self, label_map, seed):
         label_map = self._check_batch(label_map, "label_map", seed=seed)
-        size = self._check_size("label_map", tf.shape(label_map)[1:])
+        size = self._check_size("label_map", tf.shape(label_map))
         label_map = self._check_labels(label_map)
         return {"image": self._draw(self._sample(seed, size), label_map)}
 
     def synthesize_from_noise(self, label_map, z):
         label_map = self._check_batch(label_map, "label_map", z=z)
-        size = self._check_size("label_map", tf.shape(label_map)[1:])
+        size = self._check_size("label_map", tf.shape(label_map))
         label_map = self._check_labels(label_map)
         noise = noise_lib.global_noise(z, tf.unstack(size))
         return {"image": self._draw(noise, label_map)}
 
     def synthesize_from_3d_noise(self, label_map, noise):
         label_map = self._check_batch(label_map, "label_map", noise=noise)
-        size = self._check_size("label_map", tf.shape(label_map)[1:])
+        size = self._check_size("label_map", tf.shape(label_map))
         noise_size = self._check_same_size(
             "noise", tf.shape(noise)[1:3], "label_map", size
         )
@@ -216,7 +215,7 @@ class ServedGenerator(ServedNetwork):
             noise = self._sample(seed[some], sizes[some][0])
             return self._encode(self._draw(noise, label_map))
 
-        return {"image_bytes": in_one_batch_or_singly(sizes, draw)}
+        return {"image_bytes": self._in_one_batch_or_singly(sizes, draw)}
 
     def resample_png(self, label_map_bytes, seed, local_seed, noise_mask_bytes):
         files = self._check_batch(
@@ -249,7 +248,7 @@ class ServedGenerator(ServedNetwork):
             label_map = self._decode(files[some], sizes[some])
             return self._encode(self._draw(noise, label_map))
 
-        return {"image_bytes": in_one_batch_or_singly(sizes, draw)}
+        return {"image_bytes": self._in_one_batch_or_singly(sizes, draw)}
 
     def _draw_fake(self, noise, label_map):
         semantic_map = one_hot(label_map, self._semantic_channels)
@@ -278,7 +277,7 @@ class ServedGenerator(ServedNetwork):
         label_map = self._check_batch(
             label_map, "label_map", noise_mask=noise_mask, **others
         )
-        size = self._check_size("label_map", tf.shape(label_map)[1:])
+        size = self._check_size("label_map", tf.shape(label_map))
         mask_size = self._check_same_size(
             "noise_mask", tf.shape(noise_mask)[1:], "label_map", size
         )
@@ -312,7 +311,7 @@ class ServedGenerator(ServedNetwork):
     def _read_sizes(self, files):
         """Returns the sizes `[B, 2]` of label map files, checked."""
         return tf.map_fn(
-            lambda file: self._check_size(
+            lambda file: self._check_file_size(
                 "label_map_bytes", png.read_png_size(file, "label_map_bytes")
             ),
             files,

@@ -33,7 +33,8 @@ class ServedNetwork(tf.Module):
         info: `DatasetInfo`.
         weights: dtype in which kernels are stored. They are brought to float32
             when the model runs; all else is float32 anyway.
-        max_pixels: the most pixels, height times width, of an input.
+        max_pixels: the most pixels, batch times height times width, that run
+            at a time.
     """
 
     def __init__(self, network, info, weights, max_pixels):
@@ -94,11 +95,15 @@ class ServedNetwork(tf.Module):
             "max_pixels": self._max_pixels,
         }
 
-    def _check_size(self, name, size):
-        """Returns the (height, width) `[2]`, checked."""
+    def _check_size(self, name, shape):
+        """Returns the (height, width) `[2]` of an input, checked.
+
+        Args:
+            name: of the input, for the messages.
+            shape: `[3]`, int32: batch, height and width.
+        """
         multiple, limit = self._size_multiple, self._max_pixels
-        # In 64 bits: a header may say anything.
-        num_pixels = tf.reduce_prod(tf.cast(size, tf.int64))
+        size = shape[1:]
         checks = [
             tf.debugging.Assert(
                 tf.reduce_all((size > 0) & (size % multiple == 0)),
@@ -109,15 +114,49 @@ class ServedNetwork(tf.Module):
                 ],
             ),
             tf.debugging.Assert(
-                num_pixels <= limit,
+                _num_pixels(shape) <= limit,
                 [
-                    f"{name}: height times width must be at most {limit}; got",
-                    *tf.unstack(size),
+                    f"{name}: batch times height times width must be at most "
+                    f"{limit}; got",
+                    *tf.unstack(shape),
                 ],
             ),
         ]
         with tf.control_dependencies(checks):
             return tf.identity(size)
+
+    def _check_file_size(self, name, size):
+        """Does the same for the size `[2]` of a file."""
+        return self._check_size(name, tf.concat([[1], size], axis=0))
+
+    def _in_one_batch_or_singly(self, sizes, run):
+        """Runs files of one size as one batch, if it is not too large.
+
+        Others are run one after the other: a network's activations are large.
+
+        Args:
+            sizes: `[B, 2]`, int32.
+            run: function of a slice of the batch returning as many strings.
+
+        Returns:
+            `[B]`, string.
+        """
+        num_files = tf.shape(sizes)[0]
+        is_batch = tf.reduce_all(sizes == sizes[:1])
+        is_batch &= (
+            tf.cast(num_files, tf.int64) * tf.reduce_max(_num_pixels(sizes))
+            <= self._max_pixels
+        )
+        return tf.cond(
+            is_batch,
+            lambda: run(slice(None)),
+            lambda: tf.map_fn(
+                lambda i: run(slice(i, i + 1))[0],
+                tf.range(num_files),
+                parallel_iterations=1,
+                fn_output_signature=tf.TensorSpec([], tf.string),
+            ),
+        )
 
     def _check_same_size(self, name, size, other, expected):
         check = tf.debugging.Assert(
@@ -172,27 +211,9 @@ def _with_weights(network, places, weights):
     return call
 
 
-def in_one_batch_or_singly(sizes, run):
-    """Runs files of one size as one batch, others one after the other.
-
-    Args:
-        sizes: `[B, 2]`, int32.
-        run: function of a slice of the batch returning as many strings.
-
-    Returns:
-        `[B]`, string.
-    """
-    return tf.cond(
-        tf.reduce_all(sizes == sizes[:1]),
-        lambda: run(slice(None)),
-        lambda: tf.map_fn(
-            lambda i: run(slice(i, i + 1))[0],
-            tf.range(tf.shape(sizes)[0]),
-            # One at a time: a network's activations are large.
-            parallel_iterations=1,
-            fn_output_signature=tf.TensorSpec([], tf.string),
-        ),
-    )
+def _num_pixels(shapes):
+    # In 64 bits: the header of a file may say anything.
+    return tf.reduce_prod(tf.cast(shapes, tf.int64), axis=-1)
 
 
 def _look_up(key, texts):

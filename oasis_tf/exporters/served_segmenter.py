@@ -7,7 +7,6 @@ from oasis_tf.data.image import to_float
 from oasis_tf.evaluation import miou
 from oasis_tf.exporters import png
 from oasis_tf.exporters.served_network import ServedNetwork
-from oasis_tf.exporters.served_network import in_one_batch_or_singly
 from oasis_tf.exporters.signatures import Argument
 from oasis_tf.exporters.signatures import Signature
 
@@ -29,7 +28,7 @@ class ServedSegmenter(ServedNetwork):
         info,
         image_size,
         weights="float32",
-        max_pixels=2**21,
+        max_pixels=2**20,
     ):
         super().__init__(discriminator, info, weights, max_pixels)
         self._image_size = tuple(image_size)
@@ -85,14 +84,14 @@ class ServedSegmenter(ServedNetwork):
     # Each method is the signature of its name.
 
     def segment(self, image):
-        size = self._check_size("image", tf.shape(image)[1:3])
+        size = self._check_size("image", tf.shape(image)[:3])
         with tf.control_dependencies([size]):
             image = tf.identity(image)
         return {"label_map": self._segment(image)}
 
     def segment_png(self, image_bytes):
         sizes = tf.map_fn(
-            lambda file: self._check_size(
+            lambda file: self._check_file_size(
                 "image_bytes", png.read_size(file, "image_bytes")
             ),
             image_bytes,
@@ -109,7 +108,7 @@ class ServedSegmenter(ServedNetwork):
             )
             return self._encode(self._segment(images))
 
-        return {"label_map_bytes": in_one_batch_or_singly(sizes, segment)}
+        return {"label_map_bytes": self._in_one_batch_or_singly(sizes, segment)}
 
     def _segment_image(self, image):
         logits = miou.without_missing(self._call(to_float(image)), self.info)

@@ -42,7 +42,8 @@ def load_generator(model):
             f"{folder} must be a whole export. Received: one that cannot be "
             f"read ({first_line})."
         ) from error
-    return TrainedGenerator(saved_model, config, info)
+    facts = model_files.read_model_facts(folder)
+    return TrainedGenerator(saved_model, config, info, facts["max_pixels"])
 
 
 class TrainedGenerator:
@@ -55,7 +56,8 @@ class TrainedGenerator:
         noise_channels: Z; 0 for a generator without noise.
     """
 
-    def __init__(self, saved_model, config, info):
+    def __init__(self, saved_model, config, info, max_pixels):
+        self._max_pixels = max_pixels
         # Held, for the signatures live as long as it does.
         self._saved_model = saved_model
         self._signatures = saved_model.signatures
@@ -92,6 +94,13 @@ class TrainedGenerator:
             resize,
             self.config.image_size,
         )
+        if size[0] * size[1] > self._max_pixels:
+            raise ValueError(
+                f"Height times width of `{_name(label_map)}` must be at most "
+                f"{self._max_pixels} for this export; `oasis_tf.export "
+                f"--max_pixels={size[0] * size[1]}` makes one for it. "
+                f"Received: (height, width)={tuple(size)}."
+            )
         return inputs.resize_label_map(labels, size)
 
     def noise(self, label_map, seed=0, kind=None, resize=False):

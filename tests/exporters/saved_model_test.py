@@ -327,7 +327,7 @@ class GeneratorTest(SavedModelTest):
         (png(np.zeros([16, 16, 3], np.uint8)), "ids.*colour type.*2"),
         (png(np.zeros([16, 10], np.uint8) + 1)[:60], "Invalid PNG"),
         (png(np.zeros([15, 16], np.uint8)), r"multiples of 2; got.*15.*16"),
-        (png(np.zeros([3000, 3000], np.uint8)), "at most 2097152; got.*3000"),
+        (png(np.zeros([3000, 3000], np.uint8)), "at most 1048576; got.*3000"),
     )
     def test_files_that_are_no_label_map_are_told(self, file, message):
         self.assert_refused(
@@ -338,7 +338,7 @@ class GeneratorTest(SavedModelTest):
         file = bytearray(png(np.zeros([16, 16], np.uint8)))
         file[16:24] = bytes([0x7F, 0xFF, 0xFF, 0xFE] * 2)
         self.assert_refused(
-            "at most 2097152; got.*2147483646",
+            "at most 1048576; got.*2147483646",
             "synthesize_png",
             label_map_bytes=[bytes(file)],
             seed=[0],
@@ -497,13 +497,21 @@ class OptionsTest(SavedModelTest):
         self.assertEqual((image.format, image.size), ("JPEG", (16, 16)))
 
     def test_limit_of_pixels(self):
-        self.export(max_pixels=255)
+        self.export(max_pixels=767)
         self.assert_refused(
-            r"at most 255; got\] \[16\] \[16\]",
+            r"at most 767; got\] \[3\] \[16\] \[16\]",
             "synthesize",
             label_map=LABEL_MAP,
             seed=SEED,
         )
+
+    def test_files_beyond_the_limit_are_drawn_one_by_one(self):
+        files = [png(ids) for ids in restore(LABEL_MAP, Builder.INFO)]
+        self.export()
+        together = self.ask("synthesize_png", label_map_bytes=files, seed=SEED)
+        self.export(max_pixels=256)
+        singly = self.ask("synthesize_png", label_map_bytes=files, seed=SEED)
+        self.assertAllEqual(decode(singly), decode(together))
 
     @parameterized.parameters("weights", "image_format")
     def test_other_choices_are_refused(self, option):
