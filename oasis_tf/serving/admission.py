@@ -17,33 +17,42 @@ class Admission:
         self._max_bytes = max_bytes
         self._max_requests = max_requests
         self._num_bytes = 0
-        self.num_requests = 0
+        self._num_requests = 0
 
     @contextlib.contextmanager
-    def holding(self, num_bytes):
+    def holding(self, num_bytes=0):
         """Context in which a request of so many bytes is in memory.
+
+        Yields:
+            Function of a number of bytes, by which the request has grown. It
+            raises a StatusError, too, if there is no room.
 
         Raises:
             StatusError: if there is no room for it.
         """
-        self.check_room(num_bytes)
-        self._num_bytes += num_bytes
-        self.num_requests += 1
-        try:
-            yield
-        finally:
-            self._num_bytes -= num_bytes
-            self.num_requests -= 1
+        if self._num_requests >= self._max_requests:
+            raise self._busy()
+        held = 0
 
-    def check_room(self, num_bytes):
-        """Raises a StatusError if a request of so many bytes has no room."""
-        if (
-            self._num_bytes + num_bytes > self._max_bytes
-            or self.num_requests >= self._max_requests
-        ):
-            raise StatusError(
-                "UNAVAILABLE",
-                f"The server is busy: it holds {self.num_requests} requests "
-                f"of {self._num_bytes} bytes, at most {self._max_requests} of "
-                f"{self._max_bytes}",
-            )
+        def grow(more):
+            nonlocal held
+            if self._num_bytes + more > self._max_bytes:
+                raise self._busy()
+            self._num_bytes += more
+            held += more
+
+        grow(num_bytes)
+        self._num_requests += 1
+        try:
+            yield grow
+        finally:
+            self._num_bytes -= held
+            self._num_requests -= 1
+
+    def _busy(self):
+        return StatusError(
+            "UNAVAILABLE",
+            f"The server is busy: it holds {self._num_requests} requests of "
+            f"{self._num_bytes} bytes, at most {self._max_requests} of "
+            f"{self._max_bytes}",
+        )

@@ -211,6 +211,25 @@ class Scheduler:
             raise
         return task.future
 
+    def give_up(self, future):
+        """Takes a request whose time is over from the queue.
+
+        Args:
+            future: that `submit` returned.
+
+        Returns:
+            `StatusError` for the client.
+        """
+        if future.cancel():
+            return self._late_in_queue()
+        return StatusError("DEADLINE_EXCEEDED", _RUNNING)
+
+    def _late_in_queue(self):
+        if self._parameters.is_joining:
+            return StatusError("RESOURCE_EXHAUSTED", _IN_QUEUE)
+        # TF Serving has no queue without batching.
+        return StatusError("DEADLINE_EXCEEDED", _RUNNING)
+
     def close(self):
         """Ends the threads when the queue is empty."""
         with self._changed:
@@ -340,13 +359,13 @@ class Scheduler:
             if not task.future.set_running_or_notify_cancel():
                 task.servable.release()  # The client has gone.
             elif task.is_late():
-                task.finish(StatusError("RESOURCE_EXHAUSTED", _IN_QUEUE))
+                self._finish(task, self._late_in_queue())
             else:
                 ready.append(task)
         if not ready:
             return
         if not self._parameters.is_joining:
-            ready[0].finish(_result(self._run_singly, ready[0]))
+            self._finish(ready[0], _result(self._run_singly, ready[0]))
             return
         for task in ready:
             self._metrics.observe(
@@ -361,7 +380,18 @@ class Scheduler:
         elif isinstance(results, Exception):
             results = [results] * len(ready)
         for task, result in zip(ready, results, strict=True):
-            task.finish(result)
+            self._finish(task, result)
+
+    def _finish(self, task, result):
+        if not isinstance(result, Exception):
+            self._metrics.observe(
+                metrics_lib.RUNTIME_LATENCY,
+                1e6 * (time.monotonic() - task.enqueued),
+                model_name=task.servable.name,
+                API="Predict",
+                runtime="TF1",
+            )
+        task.finish(result)
 
     def _run_singly(self, task):
         return task.servable.run(

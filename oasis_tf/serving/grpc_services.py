@@ -5,11 +5,14 @@ import time
 
 import grpc
 from absl import logging
+from google.protobuf import message
 from tensorflow_serving.apis import get_model_metadata_pb2
 from tensorflow_serving.apis import get_model_status_pb2
 from tensorflow_serving.apis import model_management_pb2
+from tensorflow_serving.apis import model_service_pb2
 from tensorflow_serving.apis import model_service_pb2_grpc
 from tensorflow_serving.apis import predict_pb2
+from tensorflow_serving.apis import prediction_service_pb2
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 from oasis_tf.serving import metrics as metrics_lib
@@ -18,9 +21,11 @@ from oasis_tf.serving import tensor_protos
 from oasis_tf.serving.servable import DEFAULT_SIGNATURE
 from oasis_tf.serving.status import StatusError
 
-SERVICE_NAMES = (
-    "tensorflow.serving.PredictionService",
-    "tensorflow.serving.ModelService",
+# From their files, which clients ask for by these names.
+SERVICE_NAMES = tuple(
+    service.full_name
+    for module in (prediction_service_pb2, model_service_pb2)
+    for service in module.DESCRIPTOR.services_by_name.values()
 )
 _MAX_DETAILS = 1024
 _TRUNCATED = "...TRUNCATED"
@@ -41,6 +46,34 @@ class _Answering:
         except Exception:
             logging.exception("A request failed.")
             await _abort(context, StatusError("INTERNAL", "Internal error."))
+
+
+class BrokenRequests(grpc.aio.ServerInterceptor):
+    """Answers bytes that are no request with INTERNAL, as C++ servers do.
+
+    Python's would say UNKNOWN.
+    """
+
+    async def intercept_service(self, continuation, handler_call_details):
+        handler = await continuation(handler_call_details)
+        if handler is None or handler.unary_unary is None:
+            return handler
+
+        def deserialize(data):
+            try:
+                return handler.request_deserializer(data)
+            except message.DecodeError:
+                return None
+
+        async def answer(request, context):
+            if request is None:
+                error = StatusError("INTERNAL", "The request is broken.")
+                await _abort(context, error)
+            return await handler.unary_unary(request, context)
+
+        return grpc.unary_unary_rpc_method_handler(
+            answer, deserialize, handler.response_serializer
+        )
 
 
 async def _abort(context, error):
@@ -77,13 +110,23 @@ class PredictionService(
     async def GetModelMetadata(self, request, context):
         return await self._answer(context, self._metadata(request))
 
+    async def Classify(self, request, context):
+        await _refuse(context, "Classify")
+
+    async def Regress(self, request, context):
+        await _refuse(context, "Regress")
+
+    async def MultiInference(self, request, context):
+        await _refuse(context, "MultiInference")
+
     async def _predict(self, request, context):
         start, code = time.monotonic(), "OK"
         name = request.model_spec.name
         seconds = context.time_remaining()
         deadline = None if seconds is None else start + seconds
         try:
-            with self._admission.holding(request.ByteSize()):
+            num_bytes = tensor_protos.bytes_in_memory(request.inputs)
+            with self._admission.holding(num_bytes):
                 loop = asyncio.get_running_loop()
                 future, response = await loop.run_in_executor(
                     self._pool, self._submit, request, deadline
@@ -176,6 +219,13 @@ class PredictionService(
             return response
         finally:
             servable.release()
+
+
+async def _refuse(context, method):
+    await _abort(
+        context,
+        StatusError("UNIMPLEMENTED", f"{method} is left out: use Predict."),
+    )
 
 
 def _acquire(manager, request):

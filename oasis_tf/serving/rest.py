@@ -94,7 +94,9 @@ class RestApi:
                 response.headers.update(_CORS)
             return response
         if path == "/" and request.method == "GET":
-            return web.Response(body=_page(), content_type="text/html")
+            return web.Response(
+                text=_page(self._manager.names()), content_type="text/html"
+            )
         response = web.Response(
             body=_NOT_FOUND, status=404, content_type="text/html"
         )
@@ -162,14 +164,11 @@ class RestApi:
             if version is not None and version > _LARGEST_VERSION:
                 code = "INVALID_ARGUMENT"
                 return web.Response(status=400, content_type="application/json")
-            length = request.content_length
-            held = self._max_bytes if length is None else length
-            if held > self._max_bytes:
-                code = "INVALID_ARGUMENT"
-                raise web.HTTPRequestEntityTooLarge(self._max_bytes, held)
-            with self._admission.holding(held):
+            # The body is counted as it comes: how long one without its length
+            # will be, nobody knows.
+            with self._admission.holding() as grow:
                 body = await self._predict(
-                    request, name, version, label, start + self._timeout
+                    request, name, version, label, start + self._timeout, grow
                 )
             microseconds = 1e6 * (time.monotonic() - start)
             self._metrics.observe(
@@ -182,6 +181,9 @@ class RestApi:
             return web.Response(body=body, content_type="application/json")
         except StatusError as error:
             code = error.code
+            raise
+        except web.HTTPRequestEntityTooLarge:
+            code = "INVALID_ARGUMENT"
             raise
         except asyncio.CancelledError:
             code = "CANCELLED"
@@ -197,10 +199,26 @@ class RestApi:
         # Names that clients make up would fill the memory.
         return name if name in self._manager.names() else ""
 
-    async def _predict(self, request, name, version, label, deadline):
+    async def _read(self, request, grow):
+        """Returns the body; `grow` is told of every part."""
+        if (request.content_length or 0) > self._max_bytes:
+            raise web.HTTPRequestEntityTooLarge(
+                self._max_bytes, request.content_length
+            )
+        body = bytearray()
+        async for part in request.content.iter_any():
+            if len(body) + len(part) > self._max_bytes:
+                raise web.HTTPRequestEntityTooLarge(
+                    self._max_bytes, len(body) + len(part)
+                )
+            grow(len(part))
+            body += part
+        return bytes(body)
+
+    async def _predict(self, request, name, version, label, deadline, grow):
         try:
             async with asyncio.timeout(max(0, deadline - time.monotonic())):
-                body = await request.read()
+                body = await self._read(request, grow)
         except TimeoutError:
             raise StatusError(
                 "DEADLINE_EXCEEDED", "Timed out waiting for notification"
@@ -215,7 +233,11 @@ class RestApi:
             (name, version, label),
             deadline,
         )
-        outputs = await asyncio.wrap_future(future)
+        try:
+            async with asyncio.timeout(max(0, deadline - time.monotonic())):
+                outputs = await asyncio.wrap_future(future)
+        except TimeoutError:
+            raise self._scheduler.give_up(future) from None
         return await loop.run_in_executor(
             self._pool, _guarded, json_tensors.write_outputs, outputs, is_row
         )
@@ -324,10 +346,15 @@ def _error_response(error, method):
     )
 
 
+def _page(names):
+    """Returns the page about the models of these names."""
+    place, end = '<script type="application/json" id="names">', "</script>"
+    # A name with </script> in it must not end the element.
+    text = json.dumps(names).replace("<", "\\u003c")
+    return _template().replace(f"{place}[]{end}", f"{place}{text}{end}")
+
+
 @functools.cache
-def _page():
-    return (
-        importlib.resources.files(__package__)
-        .joinpath("page.html")
-        .read_bytes()
-    )
+def _template():
+    folder = importlib.resources.files(__package__)
+    return folder.joinpath("page.html").read_text(encoding="utf-8")

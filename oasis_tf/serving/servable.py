@@ -172,7 +172,8 @@ class Servable:
             return 0
         num_records = 0
         try:
-            for record in tf.compat.v1.io.tf_record_iterator(str(path)):
+            records = tf.data.TFRecordDataset(str(path))
+            for record in records.as_numpy_iterator():
                 num_records += 1
                 if num_records > _MAX_WARMUP_RECORDS:
                     raise StatusError(

@@ -7,6 +7,7 @@ import dataclasses
 import os
 import pathlib
 import signal
+import time
 
 import grpc
 from absl import logging
@@ -112,44 +113,82 @@ async def _serve(options):
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    async with running(options, stop) as is_serving:
+        if is_serving:
+            print("Serving. Ctrl-C ends it.", flush=True)
+            await stop.wait()
+            print("Ending: calls in flight are answered.", flush=True)
+
+
+@contextlib.asynccontextmanager
+async def running(options, stop):
+    """Context in which a server answers; calls in flight finish at its end.
+
+    Args:
+        options: `Options`.
+        stop: `asyncio.Event`; set, it ends the wait for the models.
+
+    Yields:
+        Whether it answers: not where `stop` was set before the models were
+        loaded.
+
+    Raises:
+        StatusError: if a model cannot be loaded, or a port cannot be had.
+    """
+    drain = _Drain(options.drain_seconds)
     metrics = Metrics()
     manager = ModelManager(options.settings, metrics)
     manager.start(options.models)
+    scheduler = Scheduler(options.batching, metrics)
     # What takes a processor's time beside the models: JSON, TensorProtos.
     pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1)
     waiting = concurrent.futures.ThreadPoolExecutor(8)
     try:
         if not await _loaded(manager, stop, waiting):
+            yield False
             return
-        scheduler = Scheduler(options.batching, metrics)
         async with contextlib.AsyncExitStack() as stack:
             parts = manager, scheduler, metrics, pool
             admission = Admission(options.max_bytes_held, options.max_requests)
             if options.port or options.socket_path:
                 await stack.enter_async_context(
-                    _grpc_server(options, parts, admission, waiting)
+                    _grpc_server(options, parts, admission, waiting, drain)
                 )
             if options.rest_port:
+                # Ends first, and may take the whole time of the drain.
                 await stack.enter_async_context(
-                    _rest_server(options, parts, admission)
+                    _rest_server(options, parts, admission, drain)
                 )
             if options.config_file and options.config_poll_seconds:
                 poll = asyncio.create_task(
                     _poll_config(options, manager, waiting)
                 )
                 stack.callback(poll.cancel)
-            print("Serving. Ctrl-C ends it.", flush=True)
-            await stop.wait()
-            print("Ending: calls in flight are answered.", flush=True)
-        scheduler.close()
+            yield True
     finally:
-        await asyncio.to_thread(manager.close, options.drain_seconds)
+        await asyncio.to_thread(manager.close, drain.seconds_left())
+        # What still runs was cancelled with its model.
+        await asyncio.to_thread(scheduler.close)
         pool.shutdown(wait=False, cancel_futures=True)
         waiting.shutdown(wait=False, cancel_futures=True)
 
 
+class _Drain:
+    """The time for calls in flight; it begins when it is first asked for."""
+
+    def __init__(self, seconds):
+        self._seconds = seconds
+        self._end = None
+
+    def seconds_left(self):
+        now = time.monotonic()
+        if self._end is None:
+            self._end = now + self._seconds
+        return max(0, self._end - now)
+
+
 async def _loaded(manager, stop, waiting):
-    """Waits for the models; returns False where a signal came first."""
+    """Waits for the models; returns False where `stop` was set first."""
     loop = asyncio.get_running_loop()
     load = loop.run_in_executor(waiting, manager.wait_until_loaded)
     end = asyncio.create_task(stop.wait())
@@ -162,7 +201,7 @@ async def _loaded(manager, stop, waiting):
 
 
 @contextlib.asynccontextmanager
-async def _grpc_server(options, parts, admission, waiting):
+async def _grpc_server(options, parts, admission, waiting, drain):
     manager = parts[0]
     server = grpc.aio.server(
         options=[
@@ -172,6 +211,7 @@ async def _grpc_server(options, parts, admission, waiting):
             ("grpc.so_reuseport", 0),
             *options.channel_arguments,
         ],
+        interceptors=[grpc_services.BrokenRequests()],
         maximum_concurrent_rpcs=options.max_requests,
     )
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
@@ -198,7 +238,7 @@ async def _grpc_server(options, parts, admission, waiting):
     finally:
         if health_servicer:
             await health_servicer.enter_graceful_shutdown()
-        await server.stop(options.drain_seconds)
+        await server.stop(drain.seconds_left())
 
 
 def _listen(server, options):
@@ -229,7 +269,7 @@ def _credentials(ssl):
 
 
 @contextlib.asynccontextmanager
-async def _rest_server(options, parts, admission):
+async def _rest_server(options, parts, admission, drain):
     api = RestApi(
         *parts,
         admission,
@@ -261,6 +301,7 @@ async def _rest_server(options, parts, admission):
     try:
         yield
     finally:
+        drain.seconds_left()  # Begins.
         await runner.cleanup()
 
 

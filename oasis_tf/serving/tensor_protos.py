@@ -11,7 +11,7 @@ from oasis_tf.serving.status import StatusError
 
 _MAX_DIMENSIONS = 254
 _MAX_BYTES = 2**28
-"""Of a tensor: a message of few bytes may stand for a tensor of any size."""
+"""Of a tensor: a message of few bytes may stand for one of any size."""
 
 _FIELDS = {
     "float32": "float_val",
@@ -36,6 +36,24 @@ def dtype_name(dtype):
     """Returns the name that TensorFlow's C++ code has for a `tf.DType`."""
     enum = types_pb2.DataType.Name(dtype.as_datatype_enum)
     return enum.removeprefix("DT_").lower()
+
+
+def bytes_in_memory(protos):
+    """Returns how many bytes the arrays of a request take at most."""
+    return sum(
+        max(proto.ByteSize(), min(_MAX_BYTES, _array_bytes(proto)))
+        for proto in protos.values()
+    )
+
+
+def _array_bytes(proto):
+    """Returns the bytes of the array without its strings; 0 if it is none."""
+    try:
+        dtype = tf.dtypes.as_dtype(proto.dtype)
+    except TypeError:
+        return 0
+    size = math.prod(dim.size for dim in proto.tensor_shape.dim)
+    return max(0, size) * (8 if dtype == tf.string else dtype.size)
 
 
 def read_all(protos):
@@ -77,7 +95,7 @@ def read(proto):
     size = math.prod(shape)
     if len(shape) > _MAX_DIMENSIONS or dtype.name not in _FIELDS:
         raise ValueError("A tensor must be of few dimensions and a known type.")
-    if size * (8 if dtype == tf.string else dtype.size) > _MAX_BYTES:
+    if _array_bytes(proto) > _MAX_BYTES:
         raise ValueError(f"A tensor must be of at most {_MAX_BYTES} bytes.")
     if proto.tensor_content:
         flat = _read_content(proto.tensor_content, dtype, size)

@@ -301,11 +301,24 @@ class ModelManager:
         with self._changed:
             self._is_closing = True
             self._changed.notify_all()
+        end = None if seconds is None else time.monotonic() + seconds
+        self._close_all(end)
+        # It may have waited for one of these, or loaded another.
         self._thread.join()
-        for versions in self._versions.values():
-            for status in versions.values():
-                if status.servable:
-                    status.servable.close(seconds)
+        self._close_all(end)
+
+    def _close_all(self, end):
+        with self._changed:
+            servables = [
+                status.servable
+                for versions in self._versions.values()
+                for status in versions.values()
+                if status.servable
+            ]
+        for servable in servables:
+            servable.close(
+                None if end is None else max(0, end - time.monotonic())
+            )
 
     def _manage(self):
         last_look = -float("inf")
