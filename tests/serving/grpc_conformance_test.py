@@ -541,16 +541,13 @@ class TestErrors:
             running.stubs(options) as stubs,
         ):
             request = oasis("slow", x=ONE, num_steps=ENDLESS)
-            call = stubs.predict.future(request)
-
-            def is_refused():
-                try:
-                    stubs.predict(half())
-                except grpc.RpcError as error:
-                    return error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
-
-            running.wait_until(is_refused)
+            calls = [stubs.predict.future(request) for _ in range(3)]
+            running.wait_until(lambda: sum(c.done() for c in calls) == 2)
+            [call] = [call for call in calls if not call.done()]
             call.cancel()
+            calls.remove(call)
+            for call in calls:
+                assert call.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
 
     def test_message_beyond_the_limit_is_refused(self):
         with (
