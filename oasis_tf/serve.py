@@ -298,7 +298,7 @@ def _start_binary(binary):
             value = flag.value
             text = str(value).lower() if isinstance(value, bool) else value
             arguments.append(f"--{flag.name}={text}")
-        elif flag not in (_WORKDIR, _ENGINE):
+        elif flag.name not in (_WORKDIR.name, _ENGINE.name):
             logging.warning(
                 "--%s is for the local server; %s does without.",
                 flag.name,

@@ -110,9 +110,15 @@ def run_process(command, *arguments, cwd):
     return subprocess.run(
         [sys.executable, "-m", f"oasis_tf.{command}", *map(str, arguments)],
         cwd=cwd,
-        env=os.environ
-        | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
+        env=environment(),
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def environment():
+    """Returns an environment in which any folder may run the commands."""
+    return os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])
+    }

@@ -1,4 +1,4 @@
-"""The local server in this process, and the least of a client for it."""
+"""The local server, in this process or its own, and the least of a client."""
 
 import asyncio
 import concurrent.futures
@@ -7,7 +7,12 @@ import dataclasses
 import functools
 import http.client
 import json
+import pathlib
+import re
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 
@@ -20,6 +25,7 @@ from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 from oasis_tf.serving import server
 from oasis_tf.serving import tensor_protos
+from tests import trained
 
 HOST = "127.0.0.1"
 PATIENCE = 60  # Seconds.
@@ -65,6 +71,75 @@ def running(models, **options):
     finally:
         _loop().call_soon_threadsafe(stop.set)
         served.result(PATIENCE)
+
+
+@dataclasses.dataclass
+class Process:
+    """A server started as users start it.
+
+    Args:
+        popen: `subprocess.Popen`.
+        port, rest_port: of gRPC and of REST.
+        printed: lines up to "Serving".
+        log: path of what it tells beside.
+    """
+
+    popen: subprocess.Popen
+    port: int
+    rest_port: int
+    printed: list
+    log: pathlib.Path
+
+    def peak_mib(self):
+        """Returns the most memory that it has had so far, in MiB."""
+        status = pathlib.Path(f"/proc/{self.popen.pid}/status").read_text()
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024
+
+    def end(self, number=signal.SIGTERM):
+        """Sends a signal; returns the exit code."""
+        self.popen.send_signal(number)
+        return self.popen.wait(PATIENCE)
+
+
+@contextlib.contextmanager
+def process(folder, *arguments, is_awaited=True):
+    """Context with `python -m oasis_tf.serve --engine=local` on free ports.
+
+    Args:
+        folder: to run in.
+        *arguments: of the command.
+        is_awaited: whether to wait until it serves.
+
+    Yields:
+        `Process`.
+    """
+    ports = free_port(), free_port()
+    command = [sys.executable, "-m", "oasis_tf.serve", "--engine=local"]
+    command += [f"--port={ports[0]}", f"--rest_api_port={ports[1]}"]
+    log = pathlib.Path(folder, "server.log")
+    with (
+        log.open("w") as file,
+        subprocess.Popen(
+            [*command, *arguments],
+            cwd=folder,
+            env=trained.environment(),
+            stdout=subprocess.PIPE,
+            stderr=file,
+            text=True,
+        ) as popen,
+    ):
+        try:
+            printed = []
+            patience = threading.Timer(PATIENCE, popen.kill)
+            patience.start()
+            while is_awaited and "Serving." not in "".join(printed):
+                line = popen.stdout.readline()
+                assert line, log.read_text()
+                printed.append(line.strip())
+            patience.cancel()
+            yield Process(popen, *ports, printed, log)
+        finally:
+            popen.kill()
 
 
 @functools.cache
@@ -182,11 +257,11 @@ def stubs(address, credentials=None, **options):
     """Context with the `Stubs` of an address, or of `server.Options`.
 
     Args:
-        address: "host:port"; or what `running` yields.
+        address: "host:port"; or what `running` or `process` yields.
         credentials: of TLS, or None.
         **options: of the channel, without the "grpc." before their names.
     """
-    if isinstance(address, server.Options):
+    if isinstance(address, (server.Options, Process)):
         address = f"{HOST}:{address.port}"
     options = {"max_receive_message_length": -1} | options
     options = [(f"grpc.{name}", value) for name, value in options.items()]
