@@ -46,7 +46,7 @@ class Servable:
         self._users = 0
         self._changed = threading.Condition()
         meta_graph = _read_meta_graph(self.folder, tags)
-        self.signature_defs = meta_graph.signature_def
+        self.signature_defs = dict(meta_graph.signature_def)
         self._compiled = _compiled_signatures(meta_graph)
         self._session = tf.compat.v1.Session(
             graph=tf.Graph(), config=session_config
