@@ -119,6 +119,4 @@ def run_process(command, *arguments, cwd):
 
 def environment():
     """Returns an environment in which any folder may run the commands."""
-    return os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])
-    }
+    return os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}

@@ -427,6 +427,7 @@ class Fake:
         batches: number of rows of each request to draw.
         specs: path or `ModelSpec` of each request.
         is_slow: whether it never answers.
+        num_more: bytes to end each file with.
     """
 
     def __init__(self):
@@ -434,6 +435,7 @@ class Fake:
         self.batches = []
         self.specs = []
         self.is_slow = False
+        self.num_more = 0
         self.facts = {
             "kind": "generator",
             "size_multiple": 1,
@@ -467,6 +469,7 @@ class Fake:
         files = [io.BytesIO() for _ in images]
         for file, image in zip(files, images):
             Image.fromarray(image).save(file, "PNG")
+            file.write(bytes(self.num_more))
         return [file.getvalue() for file in files]
 
 
@@ -728,6 +731,18 @@ class SplitTest(FakeTest):
         with self.assertRaisesRegex(ValueError, "`max_message_bytes` must be"):
             client.generate(noise)
         self.assertEmpty(self.fake.batches)
+
+    @BOTH
+    def test_an_answer_beyond_a_message_is_told(self, scheme):
+        client = self.start(scheme, max_message_bytes=100_000, retries=3)
+        self.assert_draws(client)
+        self.fake.num_more = 100_000
+        with self.assert_error("RESOURCE_EXHAUSTED", "larger than max"):
+            client.generate(LABEL_MAP)
+        # Not to be had by asking again.
+        self.assertEmpty(self.pauses)
+        self.fake.num_more = 0
+        self.assert_draws(client)
 
     @BOTH
     def test_says_which_version_it_wants(self, scheme):

@@ -149,9 +149,7 @@ def test_broken_png_files(server, label_map_file):
 def test_broken_protocol_buffers(server, label_map_file):
     rng = random.Random(2)
     data = grpc_request(label_map_file).SerializeToString()
-    codes = {
-        check_call(server, broken(data, rng)) for _ in range(NUM_EACH)
-    }
+    codes = {check_call(server, broken(data, rng)) for _ in range(NUM_EACH)}
     assert "INVALID_ARGUMENT" in codes
     assert codes <= {
         "OK",

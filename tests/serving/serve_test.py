@@ -1,5 +1,6 @@
 """`python -m oasis_tf.serve`: flags, files, signals, TF Serving's binary."""
 
+import json
 import os
 import pathlib
 import shutil
@@ -293,9 +294,7 @@ class TestProcess:
                     )
                     answers.append(stubs.predict(request, timeout=60))
 
-            threads = [
-                threading.Thread(target=ask, args=[i]) for i in range(2)
-            ]
+            threads = [threading.Thread(target=ask, args=[i]) for i in range(2)]
             threads.append(threading.Thread(target=ask_grpc))
             for thread in threads:
                 thread.start()
@@ -324,20 +323,13 @@ class TestProcess:
                 "instances": [{"x": 1, "num_steps": 10**12}],
             }
             with running.connect(server) as connection:
-                thread = threading.Thread(
-                    target=lambda: pytest.raises(
-                        Exception,
-                        running.send,
-                        connection,
-                        "POST",
-                        "/v1/models/oasis:predict",
-                        body,
-                    )
+                connection.request(
+                    "POST", "/v1/models/oasis:predict", json.dumps(body)
                 )
-                thread.start()
                 time.sleep(0.5)
                 assert server.end() == 0
-                thread.join()
+                with pytest.raises(OSError):
+                    running.receive(connection)
             assert "Traceback" not in server.log.read_text()
 
     def test_serves_again_after_kill_9(self, workdir):
@@ -356,9 +348,7 @@ class TestProcess:
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
     def test_ends_while_it_waits_for_a_model(self, tmp_path, number):
         arguments = [f"--model_base_path={tmp_path}/later"]
-        with running.process(
-            tmp_path, *arguments, is_awaited=False
-        ) as server:
+        with running.process(tmp_path, *arguments, is_awaited=False) as server:
             running.wait_until(
                 lambda: "No versions of model" in server.log.read_text()
             )

@@ -156,9 +156,8 @@ class TestPolicy:
             assert servables.of("load") == [("m", v) for v in served]
             # The highest answers.
             assert manager.acquire("m").version == served[0]
-            assert manager.acquire("m", version=served[-1]).version == (
-                served[-1]
-            )
+            last = manager.acquire("m", version=served[-1])
+            assert last.version == served[-1]
 
     def test_finds_versions_that_come_later(self, servables, folder):
         folder.add(1)
