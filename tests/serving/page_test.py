@@ -1,0 +1,56 @@
+"""The page at `/`: what a browser gets to see."""
+
+import re
+
+import pytest
+
+from oasis_tf.serving.versions import Model
+from oasis_tf.serving.versions import Settings
+from tests.serving import running
+from tests.serving import toy_models
+
+
+@pytest.fixture(scope="module")
+def answer():
+    with running.running(
+        toy_models.models(), settings=Settings(allow_labels=True)
+    ) as options:
+        yield running.ask(options, "GET", "/")
+
+
+@pytest.fixture(scope="module")
+def page(answer):
+    return answer.body.decode()
+
+
+def test_is_html(answer):
+    assert answer.status == 200
+    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert answer.body.startswith(b"<!doctype html>")
+
+
+def test_lists_the_models_that_are_served(page):
+    for name in ("oasis", "half_plus_two"):
+        assert f'"{name}"' in page
+
+
+def test_names_end_no_script(tmp_path):
+    name = "</script><b>"
+    toy_models.save_half_plus_two(tmp_path / "1")
+    with running.running([Model(name, str(tmp_path))]) as options:
+        page = running.ask(options, "GET", "/").body.decode()
+    assert name not in page
+    assert page.count("</script>") == 1
+
+
+def test_asks_nobody_else(page):
+    links = re.findall(r"https?://[^\s\"'`<]+", page)
+    assert not [link for link in links if "www.w3.org" not in link]
+    for source in re.findall(r"<[^>]+(?:src|href)=\"([^\"]*)", page):
+        assert source.startswith("data:")
+
+
+def test_writes_no_text_of_others_as_html(page):
+    # Names and errors come from requests and models.
+    assert "innerHTML" not in page
+    assert "document.write" not in page
