@@ -40,7 +40,7 @@ def test_names_end_no_script(tmp_path):
     with running.running([Model(name, str(tmp_path))]) as options:
         page = running.ask(options, "GET", "/").body.decode()
     assert name not in page
-    assert page.count("</script>") == 1
+    assert page.count("</script>") == 2
 
 
 def test_asks_nobody_else(page):
