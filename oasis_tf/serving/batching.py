@@ -15,6 +15,8 @@ from oasis_tf.serving.status import StatusError
 _UNBATCHED_QUEUE = 1000
 _IN_QUEUE = "Run() timeout exceeded while waiting in batching queue"
 _RUNNING = "Timed out waiting for notification"
+_OF_ALL = ("DEADLINE_EXCEEDED", "CANCELLED")
+"""Errors of a batch that are no member's own."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,7 +159,12 @@ class _Task:
             self.future.set_exception(result)
         else:
             self.future.set_result(result)
+        self.release()
+
+    def release(self):
+        """Lets go of the model and of the arrays."""
         self.servable.release()
+        self.inputs = {}
 
 
 class Scheduler:
@@ -209,7 +216,21 @@ class Scheduler:
         except StatusError:
             servable.release()
             raise
+        task.future.add_done_callback(lambda _: self._drop_if_cancelled(task))
         return task.future
+
+    def _drop_if_cancelled(self, task):
+        if not task.future.cancelled():
+            return
+        with self._changed:
+            key = task.group_key
+            group = self._groups.get(key, ())
+            if task not in group:
+                return  # A thread has it, and releases it.
+            group.remove(task)
+            if not group:
+                del self._groups[key]
+        task.release()
 
     def give_up(self, future):
         """Takes a request whose time is over from the queue.
@@ -357,7 +378,7 @@ class Scheduler:
         ready = []
         for task in tasks:
             if not task.future.set_running_or_notify_cancel():
-                task.servable.release()  # The client has gone.
+                task.release()  # The client has gone.
             elif task.is_late():
                 self._finish(task, self._late_in_queue())
             else:
@@ -372,15 +393,24 @@ class Scheduler:
                 metrics_lib.QUEUING_LATENCY,
                 1e6 * (time.monotonic() - task.enqueued),
             )
-        results = _result(self._run_together, ready)
-        if isinstance(results, StatusError) and len(ready) > 1:
-            # One bad request must not fail the others.
-            results = [_result(self._run_together, [task]) for task in ready]
-            results = [r if isinstance(r, Exception) else r[0] for r in results]
-        elif isinstance(results, Exception):
-            results = [results] * len(ready)
-        for task, result in zip(ready, results, strict=True):
+        for task, result in zip(ready, self._run_joined(ready), strict=True):
             self._finish(task, result)
+
+    def _run_joined(self, tasks):
+        """Returns the outputs, or the error, of each of some tasks.
+
+        One bad request must not fail the others: where a batch fails, its
+        halves are run apart.
+        """
+        results = _result(self._run_together, tasks)
+        if not isinstance(results, Exception):
+            return results
+        if len(tasks) == 1 or results.code in _OF_ALL:
+            return [results] * len(tasks)
+        middle = len(tasks) // 2
+        return self._run_joined(tasks[:middle]) + self._run_joined(
+            tasks[middle:]
+        )
 
     def _finish(self, task, result):
         if not isinstance(result, Exception):

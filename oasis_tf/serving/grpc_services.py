@@ -1,6 +1,7 @@
 """The gRPC API: `PredictionService` and `ModelService` of TF Serving."""
 
 import asyncio
+import contextlib
 import time
 
 import grpc
@@ -18,6 +19,7 @@ from tensorflow_serving.apis import prediction_service_pb2_grpc
 from oasis_tf.serving import metrics as metrics_lib
 from oasis_tf.serving import model_config
 from oasis_tf.serving import tensor_protos
+from oasis_tf.serving.pools import run_in
 from oasis_tf.serving.servable import DEFAULT_SIGNATURE
 from oasis_tf.serving.status import StatusError
 
@@ -120,21 +122,28 @@ class PredictionService(
         await _refuse(context, "MultiInference")
 
     async def _predict(self, request, context):
-        start, code = time.monotonic(), "OK"
+        start, code = time.monotonic(), "INTERNAL"
         name = request.model_spec.name
         seconds = context.time_remaining()
         deadline = None if seconds is None else start + seconds
+        # Counted until the answer is sent: a client that does not read would
+        # leave it in memory.
+        holding = contextlib.ExitStack()
+        context.add_done_callback(lambda _: holding.close())
         try:
             num_bytes = tensor_protos.bytes_in_memory(request.inputs)
-            with self._admission.holding(num_bytes):
-                loop = asyncio.get_running_loop()
-                future, response = await loop.run_in_executor(
-                    self._pool, self._submit, request, deadline
-                )
-                outputs = await asyncio.wrap_future(future)
-                await loop.run_in_executor(
-                    self._pool, _write_outputs, outputs, response
-                )
+            held = holding.enter_context(self._admission.holding(num_bytes))
+            future, response = await run_in(
+                self._pool,
+                self._submit,
+                request,
+                deadline,
+                drop=lambda result: result[0].cancel(),
+            )
+            outputs = await asyncio.wrap_future(future)
+            await run_in(self._pool, _write_outputs, outputs, response)
+            held.become(response.ByteSize())
+            code = "OK"
             self._metrics.observe(
                 metrics_lib.REQUEST_LATENCY,
                 1e6 * (time.monotonic() - start),
@@ -147,7 +156,8 @@ class PredictionService(
             code = error.code
             raise
         except asyncio.CancelledError:
-            code = "CANCELLED"
+            is_late = deadline is not None and time.monotonic() >= deadline
+            code = "DEADLINE_EXCEEDED" if is_late else "CANCELLED"
             raise
         finally:
             # Names that clients make up would fill the memory.
@@ -327,7 +337,5 @@ class ModelService(_Answering, model_service_pb2_grpc.ModelServiceServicer):
 
     async def _reload(self, request):
         models = model_config.read(request.config)
-        await asyncio.get_running_loop().run_in_executor(
-            self._pool, self._manager.reload, models
-        )
+        await run_in(self._pool, self._manager.reload, models)
         return model_management_pb2.ReloadConfigResponse()

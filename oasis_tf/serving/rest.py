@@ -1,6 +1,7 @@
 """The REST API: addresses, bodies and errors as TF Serving has them."""
 
 import asyncio
+import contextlib
 import functools
 import importlib.resources
 import json
@@ -11,11 +12,14 @@ import zlib
 
 import tensorflow as tf
 from absl import logging
+from aiohttp import ClientError
 from aiohttp import web
 from google.protobuf import json_format
 
 from oasis_tf.serving import json_tensors
 from oasis_tf.serving import metrics as metrics_lib
+from oasis_tf.serving.admission import array_bytes
+from oasis_tf.serving.pools import run_in
 from oasis_tf.serving.servable import DEFAULT_SIGNATURE
 from oasis_tf.serving.status import StatusError
 
@@ -72,8 +76,11 @@ class RestApi:
         self._admission = admission
         self._timeout = timeout
         self._max_bytes = max_bytes
-        self._has_cors = has_cors
+        self._cors = _CORS if has_cors else {}
         self._metrics_path = metrics_path
+        self._num_running = 0
+        self._is_idle = asyncio.Event()
+        self._is_idle.set()
 
     def application(self):
         """Returns the `aiohttp.web.Application`."""
@@ -81,7 +88,23 @@ class RestApi:
         application.router.add_route("*", "/{path:.*}", self._handle)
         return application
 
+    async def wait_until_idle(self, seconds):
+        """Waits for the calls in flight, so long at most."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._is_idle.wait()
+
     async def _handle(self, request):
+        self._num_running += 1
+        self._is_idle.clear()
+        try:
+            return await self._respond(request)
+        finally:
+            self._num_running -= 1
+            if not self._num_running:
+                self._is_idle.set()
+
+    async def _respond(self, request):
         # As it was sent: a query is a part of the path.
         path = request.raw_path
         if self._metrics_path and path == self._metrics_path:
@@ -90,8 +113,8 @@ class RestApi:
             )
         if path[:4].lower() == "/v1/":
             response = await self._answer(request, path)
-            if self._has_cors:
-                response.headers.update(_CORS)
+            if not response.prepared:
+                response.headers.update(self._cors)
             return response
         if path == "/" and request.method == "GET":
             return web.Response(
@@ -159,26 +182,29 @@ class RestApi:
 
     async def _counted_predict(self, request, match):
         name, version, label = _spec(match)
-        start, code = time.monotonic(), "OK"
+        start, code = time.monotonic(), "INTERNAL"
         try:
             if version is not None and version > _LARGEST_VERSION:
                 code = "INVALID_ARGUMENT"
                 return web.Response(status=400, content_type="application/json")
             # The body is counted as it comes: how long one without its length
             # will be, nobody knows.
-            with self._admission.holding() as grow:
+            with self._admission.holding() as held:
                 body = await self._predict(
-                    request, name, version, label, start + self._timeout, grow
+                    request,
+                    (name, version, label),
+                    start + self._timeout,
+                    held,
                 )
-            microseconds = 1e6 * (time.monotonic() - start)
-            self._metrics.observe(
-                metrics_lib.REQUEST_LATENCY,
-                microseconds,
-                model_name=name,
-                API="predict",
-                entrypoint="REST",
-            )
-            return web.Response(body=body, content_type="application/json")
+                code = "OK"
+                self._metrics.observe(
+                    metrics_lib.REQUEST_LATENCY,
+                    1e6 * (time.monotonic() - start),
+                    model_name=name,
+                    API="predict",
+                    entrypoint="REST",
+                )
+                return await self._send(request, body)
         except StatusError as error:
             code = error.code
             raise
@@ -195,59 +221,90 @@ class RestApi:
                 status=code,
             )
 
+    async def _send(self, request, body):
+        """Returns a response that is on its way.
+
+        It is sent here, while it is counted: a client that does not read would
+        leave it in memory.
+        """
+        response = web.Response(
+            body=body, content_type="application/json", headers=self._cors
+        )
+        try:
+            async with asyncio.timeout(self._timeout):
+                await response.prepare(request)
+                await response.write_eof()
+        except (TimeoutError, ConnectionError):
+            if request.transport:
+                request.transport.abort()
+        return response
+
     def _known(self, name):
         # Names that clients make up would fill the memory.
         return name if name in self._manager.names() else ""
 
-    async def _read(self, request, grow):
-        """Returns the body; `grow` is told of every part."""
+    async def _read(self, request, held):
+        """Returns the body; every part is counted."""
         if (request.content_length or 0) > self._max_bytes:
             raise web.HTTPRequestEntityTooLarge(
                 self._max_bytes, request.content_length
             )
         body = bytearray()
-        async for part in request.content.iter_any():
-            if len(body) + len(part) > self._max_bytes:
-                raise web.HTTPRequestEntityTooLarge(
-                    self._max_bytes, len(body) + len(part)
-                )
-            grow(len(part))
-            body += part
+        try:
+            async for part in request.content.iter_any():
+                if len(body) + len(part) > self._max_bytes:
+                    raise web.HTTPRequestEntityTooLarge(
+                        self._max_bytes, len(body) + len(part)
+                    )
+                held.grow(len(part))
+                body += part
+        except (ConnectionError, ClientError) as error:
+            raise StatusError("CANCELLED", "The client has gone.") from error
         return bytes(body)
 
-    async def _predict(self, request, name, version, label, deadline, grow):
-        try:
-            async with asyncio.timeout(max(0, deadline - time.monotonic())):
-                body = await self._read(request, grow)
-        except TimeoutError:
-            raise StatusError(
-                "DEADLINE_EXCEEDED", "Timed out waiting for notification"
-            ) from None
-        loop = asyncio.get_running_loop()
+    async def _predict(self, request, spec, deadline, held):
         encoding = request.headers.get("Content-Encoding", "")
-        future, is_row = await loop.run_in_executor(
-            self._pool,
-            self._submit,
-            body,
-            "gzip" in encoding,
-            (name, version, label),
-            deadline,
-        )
+        async with _time_limit(deadline):
+            body = await self._read(request, held)
+            future, is_row = await run_in(
+                self._pool,
+                _guarded,
+                self._read_and_submit,
+                body,
+                "gzip" in encoding,
+                spec,
+                deadline,
+                held,
+                drop=lambda result: result[0].cancel(),
+            )
+            del body
         try:
             async with asyncio.timeout(max(0, deadline - time.monotonic())):
                 outputs = await asyncio.wrap_future(future)
         except TimeoutError:
             raise self._scheduler.give_up(future) from None
-        return await loop.run_in_executor(
-            self._pool, _guarded, json_tensors.write_outputs, outputs, is_row
-        )
+        held.become(array_bytes(outputs))
+        async with _time_limit(deadline):
+            body = await run_in(
+                self._pool,
+                _guarded,
+                json_tensors.write_outputs,
+                outputs,
+                is_row,
+            )
+        held.become(len(body))
+        return body
 
-    def _submit(self, body, is_gzip, spec, deadline):
-        """Reads a body and puts the request into the queue."""
-        return _guarded(self._read_and_submit, body, is_gzip, spec, deadline)
+    def _read_and_submit(self, body, is_gzip, spec, deadline, held):
+        """Reads a body and puts the request into the queue.
 
-    def _read_and_submit(self, body, is_gzip, spec, deadline):
-        document = json_tensors.parse(_inflate(body) if is_gzip else body)
+        Returns:
+            The future of the outputs, and whether they are wanted in row form.
+        """
+        if is_gzip:
+            body = _inflate(body)
+            held.grow(len(body))
+        document = json_tensors.parse(body)
         servable = self._manager.acquire(*spec)
         try:
             signature_name = document.signature_name or DEFAULT_SIGNATURE
@@ -264,6 +321,7 @@ class RestApi:
                     for name, info in signature.inputs.items()
                 }
             )
+            held.become(array_bytes(inputs))
         except BaseException:
             servable.release()
             raise
@@ -271,6 +329,18 @@ class RestApi:
             servable, signature_name, inputs, None, deadline
         )
         return future, is_row
+
+
+@contextlib.asynccontextmanager
+async def _time_limit(deadline):
+    """Context that a StatusError ends at a time by `time.monotonic`."""
+    try:
+        async with asyncio.timeout(max(0, deadline - time.monotonic())):
+            yield
+    except TimeoutError:
+        raise StatusError(
+            "DEADLINE_EXCEEDED", "Timed out waiting for notification"
+        ) from None
 
 
 def _guarded(function, *arguments):
@@ -290,7 +360,8 @@ def _spec(match):
     name, version, label = match["name"], match["version"], match["label"]
     return (
         urllib.parse.unquote(name),
-        None if version is None else int(version[:20]),
+        # Digits beyond the largest's are not read: they take long.
+        None if version is None else int(version.lstrip("0")[:20] or 0),
         None if label is None else urllib.parse.unquote(label),
     )
 

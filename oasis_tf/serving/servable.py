@@ -153,7 +153,7 @@ class Servable:
             )
         except (tf.errors.OpError, ValueError, TypeError) as error:
             raise _as_status(error) from error
-        return {name: np.asarray(v) for name, v in zip(names, values)}
+        return {name: _as_array(v) for name, v in zip(names, values)}
 
     def warm_up(self, num_iterations=1):
         """Runs the requests that the model brings along for that.
@@ -288,3 +288,8 @@ def _as_status(error):
 
 def _first_line(error):
     return str(error).strip().partition("\n")[0]
+
+
+def _as_array(value):
+    # As bytes of NumPy's, a string would lose the zeros at its end.
+    return np.asarray(value, object if isinstance(value, bytes) else None)

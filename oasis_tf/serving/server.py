@@ -4,14 +4,15 @@ import asyncio
 import concurrent.futures
 import contextlib
 import dataclasses
+import logging as std_logging
 import os
-import pathlib
 import signal
 import time
 
 import grpc
 from absl import logging
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from grpc_health.v1 import health
 from grpc_health.v1 import health_pb2
 from grpc_health.v1 import health_pb2_grpc
@@ -147,24 +148,19 @@ async def running(options, stop):
         if not await _loaded(manager, stop, waiting):
             yield False
             return
-        async with contextlib.AsyncExitStack() as stack:
-            parts = manager, scheduler, metrics, pool
-            admission = Admission(options.max_bytes_held, options.max_requests)
-            if options.port or options.socket_path:
-                await stack.enter_async_context(
-                    _grpc_server(options, parts, admission, waiting, drain)
-                )
-            if options.rest_port:
-                # Ends first, and may take the whole time of the drain.
-                await stack.enter_async_context(
-                    _rest_server(options, parts, admission, drain)
-                )
-            if options.config_file and options.config_poll_seconds:
-                poll = asyncio.create_task(
-                    _poll_config(options, manager, waiting)
-                )
-                stack.callback(poll.cancel)
+        parts = manager, scheduler, metrics, pool
+        parts += (Admission(options.max_bytes_held, options.max_requests),)
+        servers = [_GrpcServer(options, parts, waiting)]
+        servers.append(_RestServer(options, parts))
+        poll = asyncio.create_task(_poll_config(options, manager))
+        try:
+            for server in servers:
+                await server.start()
             yield True
+        finally:
+            poll.cancel()
+            left = drain.seconds_left()
+            await asyncio.gather(*(server.stop(left) for server in servers))
     finally:
         await asyncio.to_thread(manager.close, drain.seconds_left())
         # What still runs was cancelled with its model.
@@ -200,51 +196,53 @@ async def _loaded(manager, stop, waiting):
     return True
 
 
-@contextlib.asynccontextmanager
-async def _grpc_server(options, parts, admission, waiting, drain):
-    manager = parts[0]
-    server = grpc.aio.server(
-        options=[
-            ("grpc.max_receive_message_length", options.max_bytes),
-            ("grpc.max_send_message_length", -1),
-            # Two servers on one port would each get a part of the calls.
-            ("grpc.so_reuseport", 0),
-            *options.channel_arguments,
-        ],
-        interceptors=[grpc_services.BrokenRequests()],
-        maximum_concurrent_rpcs=options.max_requests,
-    )
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-        grpc_services.PredictionService(*parts, admission), server
-    )
-    model_service_pb2_grpc.add_ModelServiceServicer_to_server(
-        grpc_services.ModelService(manager, waiting), server
-    )
-    names = [*grpc_services.SERVICE_NAMES, reflection.SERVICE_NAME]
-    health_servicer = None
-    if options.has_health:
-        health_servicer = health.aio.HealthServicer()
-        health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
-        names.append(health.SERVICE_NAME)
-        for name in _HEALTH_SERVICES:
-            await health_servicer.set(
-                name, health_pb2.HealthCheckResponse.SERVING
+class _GrpcServer:
+    """The gRPC API on its addresses; nothing, where there are none."""
+
+    def __init__(self, options, parts, waiting):
+        self._options = options
+        self._server = grpc.aio.server(
+            options=[
+                ("grpc.max_receive_message_length", options.max_bytes),
+                ("grpc.max_send_message_length", -1),
+                # Two servers on one port would each get a part of the calls.
+                ("grpc.so_reuseport", 0),
+                *options.channel_arguments,
+            ],
+            interceptors=[grpc_services.BrokenRequests()],
+            maximum_concurrent_rpcs=options.max_requests,
+        )
+        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
+            grpc_services.PredictionService(*parts), self._server
+        )
+        model_service_pb2_grpc.add_ModelServiceServicer_to_server(
+            grpc_services.ModelService(parts[0], waiting), self._server
+        )
+        self._health = health.aio.HealthServicer()
+        names = [*grpc_services.SERVICE_NAMES, reflection.SERVICE_NAME]
+        if options.has_health:
+            health_pb2_grpc.add_HealthServicer_to_server(
+                self._health, self._server
             )
-    reflection.enable_server_reflection(names, server)
-    _listen(server, options)
-    await server.start()
-    try:
-        yield
-    finally:
-        if health_servicer:
-            await health_servicer.enter_graceful_shutdown()
-        await server.stop(drain.seconds_left())
+            names.append(health.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._server)
+
+    async def start(self):
+        for name in _HEALTH_SERVICES:
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        _listen(self._server, self._options)
+        await self._server.start()
+
+    async def stop(self, seconds):
+        """Refuses new calls; those in flight may take so long."""
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(seconds)
 
 
 def _listen(server, options):
     addresses = []
     if options.port:
-        addresses.append(f"{options.host}:{options.port}")
+        addresses.append(f"{_bracketed(options.host)}:{options.port}")
     if options.socket_path:
         addresses.append(f"unix:{options.socket_path}")
     for address in addresses:
@@ -268,56 +266,89 @@ def _credentials(ssl):
     )
 
 
-@contextlib.asynccontextmanager
-async def _rest_server(options, parts, admission, drain):
-    api = RestApi(
-        *parts,
-        admission,
-        options.rest_timeout,
-        options.max_bytes,
-        options.has_cors,
-        options.metrics_path,
-    )
-    runner = web.AppRunner(
-        api.application(),
-        # Bodies are inflated with a limit, in a thread.
-        auto_decompress=False,
-        access_log=None,
-        handle_signals=False,
-        shutdown_timeout=options.drain_seconds,
-    )
-    await runner.setup()
-    site = web.TCPSite(runner, options.host, options.rest_port)
-    try:
-        await site.start()
-    except OSError as error:
-        await runner.cleanup()
-        raise StatusError(
-            "UNAVAILABLE",
-            f"REST cannot listen on {options.host}:{options.rest_port}: "
-            f"{error.strerror}",
-        ) from error
-    print(f"REST: http://{options.host}:{options.rest_port}", flush=True)
-    try:
-        yield
-    finally:
-        drain.seconds_left()  # Begins.
-        await runner.cleanup()
+class _RestServer:
+    """The REST API on its port; nothing, where there is none."""
+
+    def __init__(self, options, parts):
+        self._options = options
+        self._api = RestApi(
+            *parts,
+            options.rest_timeout,
+            options.max_bytes,
+            options.has_cors,
+            options.metrics_path,
+        )
+        self._runner = web.AppRunner(
+            self._api.application(),
+            # Bodies are inflated with a limit, in a thread.
+            auto_decompress=False,
+            access_log=None,
+            logger=_http_logger(),
+            handle_signals=False,
+            # After the wait for calls in flight, which `stop` does.
+            shutdown_timeout=0.1,
+        )
+
+    async def start(self):
+        host, port = self._options.host, self._options.rest_port
+        if not port:
+            return
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, host, port).start()
+        except OSError as error:
+            raise StatusError(
+                "UNAVAILABLE",
+                f"REST cannot listen on {host}:{port}: {error.strerror}",
+            ) from error
+        print(f"REST: http://{_bracketed(host)}:{port}", flush=True)
+
+    async def stop(self, seconds):
+        """Refuses new connections; calls in flight may take so long."""
+        for site in self._runner.sites:
+            await site.stop()
+        if self._runner.server:
+            self._runner.server.pre_shutdown()
+            await self._api.wait_until_idle(seconds)
+        await self._runner.cleanup()
 
 
-async def _poll_config(options, manager, waiting):
+def _bracketed(host):
+    """Returns a host as it stands before a port."""
+    return f"[{host}]" if ":" in host else host
+
+
+def _http_logger():
+    """Returns a logger that does without what clients do wrong."""
+    logger = std_logging.getLogger("oasis_tf.serving.http")
+
+    def is_ours(record):
+        error = record.exc_info[1] if record.exc_info else None
+        return not isinstance(error, (HttpProcessingError, ConnectionError))
+
+    logger.addFilter(is_ours)
+    return logger
+
+
+async def _poll_config(options, manager):
     """Reads the configuration file again and again; applies what changed."""
-    path = pathlib.Path(options.config_file)
-    last = path.read_bytes()
-    loop = asyncio.get_running_loop()
+    if not (options.config_file and options.config_poll_seconds):
+        return
+    last, told = options.models, None
     while True:
         await asyncio.sleep(options.config_poll_seconds)
         try:
-            text = path.read_bytes()
-            if text == last:
-                continue
-            models = read_models(path)
-            await loop.run_in_executor(waiting, manager.reload, models)
-            last = text
-        except (OSError, ValueError, StatusError) as error:
-            logging.error("%s: the models stay as they were. %s", path, error)
+            models = read_models(options.config_file)
+            if models != last:
+                # What cannot be loaded then, the manager tells.
+                manager.reload(models, wait=False)
+                last = models
+            told = None
+        except (ValueError, StatusError) as error:
+            if str(error) != told:
+                logging.error(
+                    "%s: the models stay as they were. %s",
+                    options.config_file,
+                    error,
+                )
+                told = str(error)

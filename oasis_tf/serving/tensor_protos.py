@@ -48,6 +48,8 @@ def bytes_in_memory(protos):
 
 def _array_bytes(proto):
     """Returns the bytes of the array without its strings; 0 if it is none."""
+    if len(proto.tensor_shape.dim) > _MAX_DIMENSIONS:
+        return 0  # Their product takes long.
     try:
         dtype = tf.dtypes.as_dtype(proto.dtype)
     except TypeError:
@@ -89,12 +91,13 @@ def read(proto):
         ValueError: if it stands for none.
     """
     dtype = tf.dtypes.as_dtype(proto.dtype)
+    num_dimensions = len(proto.tensor_shape.dim)
+    if num_dimensions > _MAX_DIMENSIONS or dtype.name not in _FIELDS:
+        raise ValueError("A tensor must be of few dimensions and a known type.")
     shape = [dim.size for dim in proto.tensor_shape.dim]
     if proto.tensor_shape.unknown_rank or min(shape, default=0) < 0:
         raise ValueError("A tensor must have a shape.")
     size = math.prod(shape)
-    if len(shape) > _MAX_DIMENSIONS or dtype.name not in _FIELDS:
-        raise ValueError("A tensor must be of few dimensions and a known type.")
     if _array_bytes(proto) > _MAX_BYTES:
         raise ValueError(f"A tensor must be of at most {_MAX_BYTES} bytes.")
     if proto.tensor_content:

@@ -15,6 +15,7 @@ START, LOADING, AVAILABLE = "START", "LOADING", "AVAILABLE"
 UNLOADING, END = "UNLOADING", "END"
 
 _TICK = 0.2  # Seconds; how soon retries and removals are noticed at most.
+_LARGEST_VERSION = 2**63 - 1  # That a request can name.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Model:
                 for folder in pathlib.Path(self.base_path).iterdir()
                 if folder.name.isascii()
                 and folder.name.isdigit()
+                and int(folder.name) <= _LARGEST_VERSION
                 and folder.is_dir()
             }
         except OSError:
@@ -58,6 +60,7 @@ class Model:
 class VersionStatus:
     """Where a version is in its life. Changed by the manager alone."""
 
+    folder: pathlib.Path
     state: str = START
     error: StatusError | None = None
     servable: Servable | None = None
@@ -107,7 +110,6 @@ class ModelManager:
         self._is_closing = False
         self._is_due = True  # Whether to look for versions now.
         self._is_looking = False
-        self._folders = {}  # name -> {version: folder}, of the last look.
         self._thread = threading.Thread(
             target=self._manage, name="models", daemon=True
         )
@@ -180,11 +182,14 @@ class ModelManager:
             return [
                 (name, version, status)
                 for name in names
+                if name in self._models
                 for version, status in self._versions.get(name, {}).items()
                 if status.is_wanted and status.state == END and status.error
             ]
 
         def is_loaded(name):
+            if name not in self._models:
+                return True  # Another reload has dropped it.
             states = [
                 (s.state, s.is_wanted)
                 for s in self._versions.get(name, {}).values()
@@ -329,12 +334,15 @@ class ModelManager:
                 poll = self._settings.poll_seconds
                 is_over = poll > 0 and time.monotonic() - last_look >= poll
                 is_looking = self._is_due or is_over
-            if is_looking:
-                self._look()
-                last_look = time.monotonic()
-            while self._load_next() and not self._is_closing:
-                pass
-            self._unload()
+            try:
+                if is_looking:
+                    last_look = time.monotonic()
+                    self._look()
+                while self._load_next() and not self._is_closing:
+                    pass
+                self._unload()
+            except Exception:  # A thread that ends would load nothing more.
+                logging.exception("The models' folders cannot be managed.")
             with self._changed:
                 self._changed.notify_all()
                 if not (self._is_due or self._is_closing):
@@ -345,30 +353,37 @@ class ModelManager:
         with self._changed:
             self._is_due, self._is_looking = False, True
             models = dict(self._models)
-        wanted = {name: model.wanted() for name, model in models.items()}
-        with self._changed:
-            for name, versions in self._versions.items():
-                found = wanted.get(name)
-                if found is None and name not in self._models:
-                    found = {}  # Taken out of the configuration.
-                elif not found:
-                    logging.log_every_n_seconds(
-                        logging.WARNING,
-                        "No versions of model %s found under %s.",
-                        30,
-                        name,
-                        models[name].base_path,
-                    )
-                    continue  # What is loaded stays.
-                for version in found.keys() - versions.keys():
-                    versions[version] = VersionStatus()
-                for version, status in versions.items():
-                    was_wanted = status.is_wanted
-                    status.is_wanted = version in found
-                    if status.is_wanted and not was_wanted:
-                        if status.state == END:
-                            versions[version] = VersionStatus()
-            self._folders, self._is_looking = wanted, False
+        try:
+            wanted = {name: model.wanted() for name, model in models.items()}
+            with self._changed:
+                self._note(models, wanted)
+        finally:
+            with self._changed:
+                self._is_looking = False
+
+    def _note(self, models, wanted):
+        for name, versions in self._versions.items():
+            if name not in self._models:
+                _want(versions, {})  # Taken out of the configuration.
+            elif name not in models:
+                continue  # Added meanwhile: a look is due.
+            elif wanted[name]:
+                _want(versions, wanted[name])
+            else:
+                self._want_what_is_loaded(models[name], versions)
+
+    def _want_what_is_loaded(self, model, versions):
+        """Where no folder is left, what is loaded stays."""
+        logging.log_every_n_seconds(
+            logging.WARNING,
+            "No versions of model %s found under %s.",
+            30,
+            model.name,
+            model.base_path,
+        )
+        for status in versions.values():
+            if status.state in (START, LOADING):
+                status.is_wanted = False
 
     def _load_next(self):
         """Loads one version that is due; returns whether there was one."""
@@ -386,7 +401,7 @@ class ModelManager:
                 return False
             name, version, status = due[0]
             status.state = LOADING
-            folder = self._folders[name][version]
+        folder = status.folder
         servable, error = self._load(name, version, folder)
         with self._changed:
             status.num_attempts += 1
@@ -497,3 +512,21 @@ class ModelManager:
                 status.state, status.servable = END, None
                 self._changed.notify_all()
             logging.info("Unloaded version %s of model %s.", version, name)
+
+
+def _want(versions, found):
+    """Notes that the versions found are wanted, and no others.
+
+    Args:
+        versions: dict of version -> `VersionStatus`, changed.
+        found: dict of version -> folder.
+    """
+    for version, status in versions.items():
+        if version not in found:
+            status.is_wanted = False
+        elif not status.is_wanted and status.state == END:
+            versions[version] = VersionStatus(found[version])
+        else:
+            status.is_wanted, status.folder = True, found[version]
+    for version in found.keys() - versions.keys():
+        versions[version] = VersionStatus(found[version])

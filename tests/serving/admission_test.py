@@ -1,8 +1,12 @@
 """The bound on the requests that a server holds."""
 
+import threading
+
+import numpy as np
 import pytest
 
 from oasis_tf.serving.admission import Admission
+from oasis_tf.serving.admission import array_bytes
 from oasis_tf.serving.status import StatusError
 
 
@@ -26,11 +30,11 @@ def test_bytes_beyond_the_bound_are_refused():
 
 def test_a_request_may_grow_up_to_the_bound():
     admission = Admission(max_bytes=10, max_requests=5)
-    with admission.holding() as grow:
-        grow(6)
-        grow(4)
+    with admission.holding() as held:
+        held.grow(6)
+        held.grow(4)
         with pytest.raises(StatusError, match="busy"):
-            grow(1)
+            held.grow(1)
     with admission.holding(10):
         pass
 
@@ -41,3 +45,60 @@ def test_more_requests_than_the_bound_are_refused():
         with pytest.raises(StatusError, match="holds 1 requests"):
             with admission.holding(1):
                 pass
+
+
+def test_a_request_may_become_its_answer():
+    admission = Admission(max_bytes=10, max_requests=5)
+    with admission.holding(8) as held:
+        held.become(3)
+        with admission.holding(7):
+            with pytest.raises(StatusError, match="busy"):
+                held.become(4)
+            held.become(3)
+    with admission.holding(10):
+        pass
+
+
+def test_a_request_that_is_done_takes_no_more():
+    admission = Admission(max_bytes=10, max_requests=5)
+    with admission.holding(8) as held:
+        pass
+    with pytest.raises(StatusError, match="CANCELLED"):
+        held.grow(1)  # By a thread that did not hear of it.
+    with admission.holding(10):
+        pass
+
+
+def test_refusal_of_the_first_bytes_takes_nothing():
+    admission = Admission(max_bytes=10, max_requests=1)
+    with pytest.raises(StatusError):
+        with admission.holding(11):
+            pass
+    with admission.holding(10):
+        pass
+
+
+def test_strings_count_with_their_bytes():
+    arrays = {
+        "text": np.array([b"abc", b"de"], object),
+        "x": np.zeros([2, 3], np.float32),
+    }
+    assert array_bytes(arrays) == 2 * 8 + 5 + 24
+
+
+def test_threads_lose_nothing():
+    admission = Admission(max_bytes=8, max_requests=8)
+
+    def work():
+        for _ in range(1000):
+            with admission.holding(1) as held:
+                held.become(0)
+                held.grow(1)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with admission.holding(8):
+        pass

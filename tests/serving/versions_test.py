@@ -150,6 +150,7 @@ class TestPolicy:
         self, servables, folder, policy, served
     ):
         folder.add(3, 20, "00000123", "124.tmp", "v125", "-126", "12７", "١")
+        folder.add(2**63)  # No request could name it.
         (folder.path / "128").write_text("No folder.")
         with managing(folder.model(**policy)) as manager:
             assert list(states(manager)) == served
@@ -330,6 +331,35 @@ class TestRemovedFolder:
             time.sleep(0.1)
             assert manager.acquire("m").version == 1
 
+    def test_ends_what_waits_for_its_next_attempt(self, servables, folder):
+        folder.add(1)
+        servables.errors["1"] = [StatusError("DATA_LOSS", "Torn.")] * 99
+        retries = {"max_retries": 99, "retry_seconds": 0.05}
+        with managing(folder.model(), is_waiting=False, **retries) as manager:
+            running.wait_until(lambda: servables.of("load"))
+            folder.remove(1)
+            wait_for(manager, {1: "END"})
+            # The manager is well: what comes next is loaded.
+            servables.errors.clear()
+            folder.add(2)
+            wait_for(manager, {1: "END", 2: "AVAILABLE"})
+
+
+def test_a_mistake_of_ours_ends_no_thread(servables, folder, monkeypatch):
+    folder.add(1)
+    with managing(folder.model()) as manager:
+        with monkeypatch.context() as patch:
+            looks = []
+
+            def wanted(model):
+                looks.append(model)
+                raise RuntimeError("A mistake.")
+
+            patch.setattr(Model, "wanted", wanted)
+            running.wait_until(lambda: len(looks) > 1)
+        folder.add(2)
+        wait_for(manager, {1: "END", 2: "AVAILABLE"})
+
 
 class TestStart:
     def test_waits_for_a_folder(self, servables, tmp_path):
@@ -422,6 +452,52 @@ class TestReload:
             with raises("UNKNOWN", ".*name: n version: 5.*Torn.*"):
                 manager.reload([folder.model(), Model("n", str(other.path))])
             assert manager.acquire("m").version == 1
+
+    def test_during_a_look_is_seen_by_the_next_one(
+        self, servables, folder, tmp_path, monkeypatch
+    ):
+        folder.add(1)
+        other = Folder(tmp_path / "other")
+        is_looking, may_go_on = threading.Event(), threading.Event()
+        with managing(folder.model()) as manager:
+            with monkeypatch.context() as patch:
+                # A look that began before the reload, and ends after it.
+                def wanted(model):
+                    is_looking.set()
+                    assert may_go_on.wait(PATIENCE)
+                    return {}
+
+                patch.setattr(Model, "wanted", wanted)
+                assert is_looking.wait(PATIENCE)
+            reload = threading.Thread(
+                target=manager.reload,
+                args=[[folder.model(), Model("n", str(other.path))]],
+            )
+            reload.start()
+            running.wait_until(lambda: "n" in manager.names())
+            other.add(5)
+            may_go_on.set()
+            reload.join(PATIENCE)
+            assert not reload.is_alive()
+            wait_for(manager, {5: "AVAILABLE"}, "n")
+
+    def test_that_another_one_overtakes_waits_no_longer(
+        self, servables, folder, tmp_path
+    ):
+        folder.add(1)
+        other = Folder(tmp_path / "other")
+        other.add(5)
+        servables.errors["5"] = [StatusError("DATA_LOSS", "Torn.")] * 99
+        retries = {"max_retries": 99, "retry_seconds": 3600}
+        with managing(folder.model(), **retries) as manager:
+            first = threading.Thread(
+                target=manager.reload, args=[[Model("n", str(other.path))]]
+            )
+            first.start()
+            running.wait_until(lambda: ("n", 5) in servables.of("load"))
+            manager.reload([folder.model()])
+            first.join(PATIENCE)
+            assert not first.is_alive()
 
     def test_changes_the_policy(self, servables, folder):
         folder.add(1, 2)
