@@ -8,7 +8,8 @@ asks by gRPC from so many clients, each of which waits for its answer; every
 picture is compared with what the local generator draws for the same seed.
 Clients share the machine with the server. `--overload` then asks from so many
 times as many clients, lets only `--queue` batches wait, and afterwards asks
-normally again.
+normally again. Exits with 1 if a picture was wrong, or a call failed but for
+the refusals of an overload.
 """
 
 import asyncio
@@ -50,12 +51,14 @@ _DEADLINE = flags.DEFINE_float("deadline", 30, "Of a call, in seconds.")
 
 _NUM_ASKED = 32  # Different requests.
 _CALLS_PER_CHANNEL = 64
+_REFUSALS = {"UNAVAILABLE", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED"}
 
 
 def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"Unknown arguments: {argv[1:]}.")
     asked = _make_requests()
+    is_well = True
     for is_batching in (False, True):
         name = "with batching" if is_batching else "without batching"
         with _server(is_batching) as (port, process):
@@ -65,7 +68,10 @@ def main(argv):
                 turns.append((times, _SECONDS.value, f"{name}, x {times}"))
                 turns.append((1, 5, f"{name}, afterwards"))
             for times, seconds, what in turns:
-                asyncio.run(_load(port, process, asked, times, seconds, what))
+                is_well &= asyncio.run(
+                    _load(port, process, asked, times, seconds, what)
+                )
+    return 0 if is_well else 1
 
 
 def _make_requests():
@@ -196,6 +202,8 @@ async def _load(port, process, asked, times, seconds, name):
         f"first, {max(rss):.0f} at most, {rss[-1]:.0f} at last",
         flush=True,
     )
+    refusals = _REFUSALS if times > 1 else set()
+    return not answers["wrong"] and set(codes) <= {"OK"} | refusals
 
 
 def _picture(answer):

@@ -13,11 +13,11 @@ a run's `export/`, with REST on port 8501. Exits with 2 if a flag or a file is
 not as it must be, with 255 if a model cannot be loaded.
 """
 
+import importlib.metadata
 import os
 import pathlib
 import shutil
 import sys
-import tempfile
 
 from absl import flags
 from absl import logging
@@ -51,12 +51,18 @@ _DRAIN_SECONDS = flags.DEFINE_float(
 _OWN = (_WORKDIR, _ENGINE, _HOST, _MAX_REQUEST_BYTES, _DRAIN_SECONDS)
 
 # TF Serving's flags, with its defaults.
-_PORT = flags.DEFINE_integer("port", 8500, "Of gRPC; 0 for none.")
+_PORT = flags.DEFINE_integer(
+    "port", 8500, "Of gRPC; 0 for none.", lower_bound=0, upper_bound=65535
+)
 _SOCKET = flags.DEFINE_string(
     "grpc_socket_path", "", "UNIX socket for gRPC as well."
 )
 _REST_API_PORT = flags.DEFINE_integer(
-    "rest_api_port", 0, "Of REST; 0 for none (8501 with --workdir)."
+    "rest_api_port",
+    0,
+    "Of REST; 0 for none (8501 with --workdir).",
+    lower_bound=0,
+    upper_bound=65535,
 )
 _REST_TIMEOUT = flags.DEFINE_integer(
     "rest_api_timeout_in_ms", 30000, "For one REST call.", lower_bound=1
@@ -72,14 +78,22 @@ _CONFIG_FILE = flags.DEFINE_string(
     "model_config_file", "", "ModelServerConfig: several models, labels, ..."
 )
 _CONFIG_POLL = flags.DEFINE_integer(
-    "model_config_file_poll_wait_seconds", 0, "Read it again; 0 for never."
+    "model_config_file_poll_wait_seconds",
+    0,
+    "Read it again; 0 for never.",
+    lower_bound=0,
 )
 _POLL = flags.DEFINE_integer(
-    "file_system_poll_wait_seconds", 1, "Look for versions; 0 for once."
+    "file_system_poll_wait_seconds",
+    1,
+    "Look for versions; 0 for once.",
+    lower_bound=0,
 )
-_RETRIES = flags.DEFINE_integer("max_num_load_retries", 5, "Of a failed load.")
+_RETRIES = flags.DEFINE_integer(
+    "max_num_load_retries", 5, "Of a failed load.", lower_bound=0
+)
 _RETRY_MICROS = flags.DEFINE_integer(
-    "load_retry_interval_micros", 60000000, "Between these."
+    "load_retry_interval_micros", 60000000, "Between these.", lower_bound=0
 )
 _ALLOW_LABELS = flags.DEFINE_bool(
     "allow_version_labels_for_unavailable_models",
@@ -94,7 +108,7 @@ _BATCHING_FILE = flags.DEFINE_string(
 )
 _WARMUP = flags.DEFINE_bool("enable_model_warmup", True, "Run its requests.")
 _WARMUP_ITERATIONS = flags.DEFINE_integer(
-    "num_request_iterations_for_warmup", 0, "Of each; 0 for 1."
+    "num_request_iterations_for_warmup", 0, "Of each; 0 for 1.", lower_bound=0
 )
 _MONITORING_FILE = flags.DEFINE_string(
     "monitoring_config_file", "", "MonitoringConfig: Prometheus."
@@ -107,12 +121,19 @@ _CHANNEL_ARGUMENTS = flags.DEFINE_string(
     "grpc_channel_arguments", "", "key=value,key=value"
 )
 _INTRA_OP = flags.DEFINE_integer(
-    "tensorflow_intra_op_parallelism", 0, "Threads of an operation; 0: auto."
+    "tensorflow_intra_op_parallelism",
+    0,
+    "Threads of an operation; 0: auto.",
+    lower_bound=0,
 )
 _INTER_OP = flags.DEFINE_integer(
-    "tensorflow_inter_op_parallelism", 0, "Operations at a time; 0: auto."
+    "tensorflow_inter_op_parallelism",
+    0,
+    "Operations at a time; 0: auto.",
+    lower_bound=0,
 )
 _TAGS = flags.DEFINE_string("saved_model_tags", "serve", "Comma-separated.")
+_VERSION = flags.DEFINE_bool("version", False, "Print it and exit.")
 
 # Handed to tensorflow_model_server; the local server refuses them by name.
 _TF_SERVING_ONLY = [
@@ -133,6 +154,12 @@ _TF_SERVING_ONLY = [
 
 
 def main():
+    others = [f for f in (_BASE_PATH, _CONFIG_FILE) if f.value]
+    if _WORKDIR.value and others:
+        raise ValueError(
+            f"`--workdir` and `--{others[0].name}` exclude each other. "
+            "Received: both."
+        )
     binary = shutil.which(_BINARY)
     if _ENGINE.value == _BINARY and not binary:
         raise ValueError(
@@ -140,6 +167,10 @@ def main():
         )
     if binary and _ENGINE.value != "local":
         return _start_binary(binary)
+    if _VERSION.value:
+        tensorflow = importlib.metadata.version("tensorflow")
+        print(f"oasis_tf.serve, on TensorFlow {tensorflow}")
+        return 0
     for flag in _TF_SERVING_ONLY:
         if flag.value is not None:
             raise ValueError(
@@ -308,12 +339,13 @@ def _start_binary(binary):
         arguments.append(f"--model_config_file={_write_config()}")
         if not flags.FLAGS["rest_api_port"].present:
             arguments.append(f"--rest_api_port={_REST_PORT}")
+    logging.warning("%s listens on all addresses, for everybody.", binary)
     print(f"Starting {binary}", *arguments, flush=True)
     os.execv(binary, [binary, *arguments])
 
 
 def _write_config():
-    """Writes a `ModelServerConfig` of a run's exports; returns its path."""
+    """Returns the path of a `ModelServerConfig` of a run's exports."""
     from google.protobuf import text_format
     from tensorflow_serving.config import model_server_config_pb2
 
@@ -322,11 +354,10 @@ def _write_config():
         config.model_config_list.config.add(
             name=folder.name, base_path=str(folder), model_platform="tensorflow"
         )
-    with tempfile.NamedTemporaryFile(
-        "w", suffix=".config", delete=False
-    ) as file:
-        file.write(text_format.MessageToString(config))
-    return file.name
+    # In memory that is handed on: no file is left when the server ends.
+    file = os.memfd_create("models.config", 0)
+    os.write(file, text_format.MessageToString(config).encode())
+    return f"/proc/self/fd/{file}"
 
 
 if __name__ == "__main__":

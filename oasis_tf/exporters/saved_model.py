@@ -2,7 +2,6 @@
 
 import os
 import pathlib
-import shutil
 import tempfile
 
 import tensorflow as tf
@@ -87,5 +86,10 @@ def _write(served, default, config, directory, version):
             config.image_size,
             served.info,
         )
-        shutil.move(model, target)
+        try:
+            os.rename(model, target)
+        except OSError:
+            if not target.exists():
+                raise
+            # Another process was first.
     return target

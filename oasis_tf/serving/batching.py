@@ -475,7 +475,7 @@ def _result(function, argument):
     try:
         return function(argument)
     except StatusError as error:
-        return error
+        return error.with_traceback(None)  # Which holds the arrays.
     except MemoryError:
         return StatusError("RESOURCE_EXHAUSTED", "Out of memory.")
     except Exception as error:  # A thread that ends would end the service.

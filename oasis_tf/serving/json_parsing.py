@@ -13,11 +13,17 @@ _MAX_DEPTH = 100_000  # Lists and objects in one another.
 _MAX_PRINTED = 256  # Characters of a value in an error.
 _MAX_FLOAT32 = float(np.finfo(np.float32).max)
 
+_MAX_SLOW = 2**20  # Bytes; the slow reader takes about a second for them.
+
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_OBJECT_START = re.compile(rb"[ \n\r\t]*\{")
+_START = re.compile(rb"[ \n\r\t]*[{\[]")
 # What Python's parser takes and RapidJSON may not: numbers beyond float64 that
 # are written out, surrogates that are written as escapes.
 _SUSPECT = re.compile(rb"[0-9]{300}|\\u[dD][89a-fA-F]")
+_SURROGATE_PAIR = re.compile(
+    rb"(?<!\\)(?:\\\\)*"  # Backslashes that stand for themselves.
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+)
 
 _SPACE = re.compile(rb"[ \n\r\t]*")
 _NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)(\.[0-9]*)?([eE][+-]?[0-9]*)?")
@@ -58,18 +64,30 @@ def parse(body):
 
     Raises:
         StatusError: INVALID_ARGUMENT, if the text holds no value or is nested
-            more than 100,000 deep.
+            more than 100,000 deep; or if it is longer than 1 MiB, and what is
+            unusual in it would take the slow reader long.
     """
     if not body:
         raise _invalid("The document is empty")
-    start = _OBJECT_START.match(body)
-    if start and not _SUSPECT.search(body):
+    what = "Unusual numbers, escapes or start of a long text."
+    start = _START.match(body)
+    if start and not _is_suspect(body):
         try:
             text = body.decode("utf-8", "surrogateescape")
             return _DECODER.raw_decode(text, start.end() - 1)[0]
-        except (ValueError, RecursionError):
-            pass  # Broken, deep or unusual: the slow reader knows which.
+        except ValueError as error:
+            what = str(error)  # The slow reader knows it in other words.
+        except RecursionError:
+            what = "Nested too deep for a long text."
+    if len(body) > _MAX_SLOW:
+        raise _invalid(what)
     return _Reader(body).read()
+
+
+def _is_suspect(body):
+    if not _SUSPECT.search(body):
+        return False
+    return bool(_SUSPECT.search(_SURROGATE_PAIR.sub(b"", body)))
 
 
 def pretty(value):

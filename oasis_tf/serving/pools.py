@@ -19,6 +19,10 @@ async def run_in(pool, function, *arguments, drop=None):
         if drop is not None:
             future.add_done_callback(lambda done: _drop(done, drop))
         raise
+    finally:
+        # An error in it knows this frame: in a circle, both would stay, and
+        # with them what the function had in its hands.
+        del future
 
 
 def _drop(future, drop):

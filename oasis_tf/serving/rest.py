@@ -31,6 +31,7 @@ _STATUS = re.compile(
 )
 _LARGEST_VERSION = 2**63 - 1
 _MAX_INFLATED = 100 * 2**20
+_LARGE = 4 * 2**20  # Bytes of a body; as Python's objects it is 20 times that.
 _NOT_FOUND = (
     b"<HTML><HEAD>\n<TITLE>404 Not Found</TITLE>\n</HEAD><BODY>\n"
     b"<H1>Not Found</H1>\n</BODY></HTML>\n"
@@ -78,6 +79,7 @@ class RestApi:
         self._max_bytes = max_bytes
         self._cors = _CORS if has_cors else {}
         self._metrics_path = metrics_path
+        self._large_ones = asyncio.Semaphore(1)
         self._num_running = 0
         self._is_idle = asyncio.Event()
         self._is_idle.set()
@@ -266,17 +268,23 @@ class RestApi:
         encoding = request.headers.get("Content-Encoding", "")
         async with _time_limit(deadline):
             body = await self._read(request, held)
-            future, is_row = await run_in(
-                self._pool,
-                _guarded,
-                self._read_and_submit,
-                body,
-                "gzip" in encoding,
-                spec,
-                deadline,
-                held,
-                drop=lambda result: result[0].cancel(),
-            )
+            if "gzip" in encoding:
+                body = await run_in(self._pool, _guarded, _inflate, body)
+                held.become(len(body))
+            is_large = len(body) > _LARGE
+            async with (
+                self._large_ones if is_large else contextlib.nullcontext()
+            ):
+                future, is_row = await run_in(
+                    self._pool,
+                    _guarded,
+                    self._parse_and_submit,
+                    body,
+                    spec,
+                    deadline,
+                    held,
+                    drop=lambda result: result[0].cancel(),
+                )
             del body
         try:
             async with asyncio.timeout(max(0, deadline - time.monotonic())):
@@ -295,15 +303,12 @@ class RestApi:
         held.become(len(body))
         return body
 
-    def _read_and_submit(self, body, is_gzip, spec, deadline, held):
+    def _parse_and_submit(self, body, spec, deadline, held):
         """Reads a body and puts the request into the queue.
 
         Returns:
             The future of the outputs, and whether they are wanted in row form.
         """
-        if is_gzip:
-            body = _inflate(body)
-            held.grow(len(body))
         document = json_tensors.parse(body)
         servable = self._manager.acquire(*spec)
         try:

@@ -241,6 +241,28 @@ class SchedulerTest(parameterized.TestCase):
         self.assert_failed("INVALID_ARGUMENT", "Bad: [-1]", futures[1])
         self.assertEqual(self.servable.num_users, 0)
 
+    def test_bad_request_is_found_by_halves(self):
+        self.start_busy()
+        futures = [self.submit([i if i != 37 else BAD]) for i in range(64)]
+        runs = self.finish()
+        # All, and two halves of each of 64, 32, ..., 2 rows.
+        self.assertLen(runs, 1 + 2 * 6)
+        self.assert_failed("INVALID_ARGUMENT", "Bad: [-1]", futures[37])
+        answers = [f.result()["y"].item() for f in futures if f != futures[37]]
+        self.assertEqual(answers, [2 * i for i in range(64) if i != 37])
+
+    def test_error_that_is_no_member_s_own_fails_the_batch_at_once(self):
+        self.start_busy()
+        futures = [self.submit([i]) for i in range(4)]
+
+        def be_late(_):
+            raise StatusError("DEADLINE_EXCEEDED", "Late.")
+
+        self.servable.finish = be_late
+        self.assertLen(self.finish(), 1)
+        for future in futures:
+            self.assert_failed("DEADLINE_EXCEEDED", "Late.", future)
+
     @parameterized.parameters(True, False)
     def test_mistake_in_a_run_ends_no_thread(self, is_joining):
         self.start(is_joining=is_joining)
@@ -297,7 +319,23 @@ class SchedulerTest(parameterized.TestCase):
         self.start_busy(is_joining=is_joining)
         future = self.submit([1])
         self.assertEqual(self.scheduler.give_up(future).code, code)
+        # Nothing of it is left but the run that keeps the thread busy.
+        self.assertEqual(self.servable.num_users, 1)
         self.assertEqual(self.finish(), [])
+        self.assertEqual(self.servable.num_users, 0)
+
+    @parameterized.parameters(True, False)
+    def test_given_up_requests_make_room(self, is_joining):
+        self.start_busy(is_joining=is_joining, max_batch_size=1)
+        limit = 10 if is_joining else 1000
+        given_up = [self.submit([1]) for _ in range(limit)]
+        with self.assertRaises(StatusError):
+            self.submit([2])
+        for future in given_up:
+            future.cancel()
+        self.submit([3])
+        self.assertEqual(self.finish(), [[3]])
+        self.assertEqual(self.servable.num_users, 0)
         self.assertEqual(self.servable.num_users, 0)
 
     @parameterized.parameters(True, False)

@@ -1,7 +1,9 @@
 """JSON of the REST API: reading requests, writing answers, errors of both."""
 
+import contextlib
 import json
 import random
+import time
 
 import numpy as np
 import tensorflow as tf
@@ -594,11 +596,37 @@ class RobustnessTest(TestCase):
                 "tensor parsing error: x", read, f'{{"{key}": {nested}}}', FLOAT
             )
 
-    @parameterized.parameters(100_000, 1_000_000)
-    def test_more_nesting_is_refused(self, depth):
+    @parameterized.parameters(
+        (100_000, "Nested more than 100000"),
+        (1_000_000, "Nested too deep for a long text"),
+    )
+    def test_more_nesting_is_refused(self, depth, message):
         body = '{"inputs": ' + "[" * depth + "]" * depth + "}"
-        with self.assertRaisesRegex(StatusError, "Nested more than 100000"):
+        with self.assertRaisesRegex(StatusError, message):
             read(body, FLOAT)
+
+    @parameterized.parameters(
+        # What the fast reader takes, it takes at any length.
+        ('"\\ud83d\\ude00"', None),
+        ('"\\\\\\ud83d\\ude00"', None),
+        ("1" * 299, None),
+        # Escaped, the backslash begins no pair.
+        ('"\\\\ud83d\\ude00"', "Unusual"),
+        ('"\\ud800"', "Unusual"),
+        ("1" * 300, "Unusual"),
+        ("tru", "Expecting value"),
+    )
+    def test_long_texts_are_read_fast_or_refused(self, value, message):
+        body = '{"a": [' + "[1, 2]," * 200_000 + value + '], "inputs": 1}'
+        context = (
+            self.assertRaisesRegex(StatusError, message)
+            if message
+            else contextlib.nullcontext()
+        )
+        start = time.monotonic()
+        with context:
+            json_tensors.parse(body.encode())
+        self.assertLess(time.monotonic() - start, 1)
 
     @parameterized.parameters("[", '{"a":')
     def test_deep_values_are_cut_in_errors(self, start):

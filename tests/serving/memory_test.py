@@ -71,18 +71,30 @@ def deaf(port):
                 threading.Thread(
                     target=forward, args=[near, far], daemon=True
                 ).start()
-                # The first bytes are HTTP/2's settings, which a client awaits.
-                near.sendall(far.recv(1024))
+                threading.Thread(
+                    target=begin, args=[far, near], daemon=True
+                ).start()
 
     def forward(near, far):
         with contextlib.suppress(OSError):
             while data := near.recv(MIB):
                 far.sendall(data)
 
+    def begin(far, near):
+        # HTTP/2's settings and receipts, which a client awaits.
+        num_bytes = 0
+        with contextlib.suppress(OSError):
+            while num_bytes < 2000:
+                data = far.recv(100)
+                near.sendall(data)
+                num_bytes += len(data)
+
     with socket.create_server((running.HOST, 0)) as listener:
         threading.Thread(target=accept, args=[listener], daemon=True).start()
         yield listener.getsockname()[1]
     for open_one in sockets:
+        with contextlib.suppress(OSError):
+            open_one.shutdown(socket.SHUT_RDWR)  # Ends what reads from it.
         open_one.close()
 
 
@@ -126,9 +138,7 @@ def test_grpc_answers_that_nobody_reads_are_counted():
     request.inputs["u"].tensor_shape.dim[0].size = len(TEXT)
     with serving() as server, contextlib.ExitStack() as stack:
         with deaf(server.port) as port:
-            stubs = stack.enter_context(
-                running.stubs(f"{running.HOST}:{port}")
-            )
+            stubs = stack.enter_context(running.stubs(f"{running.HOST}:{port}"))
             calls = [stubs.predict.future(request) for _ in range(2)]
             running.wait_until(lambda: echo(server) == 503)
             assert not any(call.done() for call in calls)

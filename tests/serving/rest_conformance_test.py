@@ -62,15 +62,24 @@ def server(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def strict_server():
-    """One for other sites' pages, that is impatient and takes little."""
+    """One for other sites' pages, that takes little."""
     with running.running(
         toy_models.models(),
         settings=Settings(allow_labels=True),
         has_cors=True,
-        rest_timeout=0.5,
         max_bytes=1000,
-        drain_seconds=0.1,
         metrics_path=METRICS_PATH,
+    ) as options:
+        yield options
+
+
+@pytest.fixture(scope="module")
+def impatient_server():
+    with running.running(
+        toy_models.models(),
+        settings=Settings(allow_labels=True),
+        rest_timeout=0.5,
+        drain_seconds=0.1,
     ) as options:
         yield options
 
@@ -704,11 +713,11 @@ class TestLimits:
         body = json.dumps(ONE).encode().ljust(1000)
         assert running.predict(strict_server, body).status == 200
 
-    def test_run_over_the_time_limit_is_ended(self, strict_server):
-        answer = running.predict(strict_server, ENDLESS, "oasis")
+    def test_run_over_the_time_limit_is_ended(self, impatient_server):
+        answer = running.predict(impatient_server, ENDLESS, "oasis")
         assert (answer.status, answer.error) == (504, TIMED_OUT)
 
-    def test_time_limit_holds_while_other_calls_run(self, strict_server):
+    def test_time_limit_holds_while_other_calls_run(self, impatient_server):
         inputs = {
             "x": np.ones([1], np.float32),
             "num_steps": np.array([10**12]),
@@ -716,20 +725,26 @@ class TestLimits:
         request = running.predict_request(
             "oasis", inputs, signature_name="slow"
         )
-        with running.stubs(strict_server) as stubs:
-            threads = strict_server.batching.num_batch_threads
+        with running.stubs(impatient_server) as stubs:
+            threads = impatient_server.batching.num_batch_threads
             calls = [
                 stubs.predict.future(request, timeout=5) for _ in range(threads)
             ]
-            answer = running.predict(strict_server, ENDLESS, "oasis")
+            answer = running.predict(impatient_server, ENDLESS, "oasis")
             assert (answer.status, answer.error) == (504, TIMED_OUT)
             for call in calls:
                 call.cancel()
 
+    def test_long_parsing_is_ended(self, impatient_server):
+        # As slow to read as a body may be; how long, the machine says.
+        body = b'{"instances": [' + b"[1], " * 200_000 + b'"\\ud800"]}'
+        answer = running.predict(impatient_server, body)
+        assert answer.status in (400, 504)
+
     def test_body_that_does_not_come_is_not_awaited_for_ever(
-        self, strict_server
+        self, impatient_server
     ):
-        with _socket(strict_server) as client:
+        with _socket(impatient_server) as client:
             client.sendall(_head("POST", f"{HALF}:predict", 100) + b"\r\n{")
             file = client.makefile("rb")
             assert file.readline().startswith(b"HTTP/1.1 504 ")

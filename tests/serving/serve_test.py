@@ -2,7 +2,7 @@
 
 import json
 import os
-import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -79,6 +79,13 @@ class TestFlags:
                 "needs `--enable_batching`. Received: 'b.config' alone",
             ),
             (["--engine=tf"], "--engine=tf"),
+            (["--port=70000"], "--port=70000"),
+            (["--rest_api_port=-1"], "--rest_api_port=-1"),
+            (["--file_system_poll_wait_seconds=-1"], "wait_seconds=-1"),
+            (
+                ["--workdir=run", "--model_base_path=/models/m"],
+                "`--workdir` and `--model_base_path` exclude each other",
+            ),
         ],
     )
     def test_mistakes_are_one_line(self, workdir, arguments, message):
@@ -142,6 +149,11 @@ class TestFlags:
             "assign label to version 10000 of model generator, which is not "
             "currently available for inference",
         )
+
+    def test_version_is_told(self, tmp_path):
+        done = trained.run("serve", "--version", cwd=tmp_path)
+        assert done.returncode == 0
+        assert re.search(r"TensorFlow 2\.\d+\.\d+$", done.stdout.strip())
 
     def test_port_in_use_is_told(self, tmp_path):
         with socket.socket() as taken:
@@ -316,20 +328,41 @@ class TestProcess:
             assert last == "Ending: calls in flight are answered.\n"
 
     def test_waits_for_calls_only_so_long(self, tmp_path):
-        arguments = [*toy("oasis"), "--drain_seconds=0.2"]
-        with running.process(tmp_path, *arguments) as server:
-            body = {
-                "signature_name": "slow",
-                "instances": [{"x": 1, "num_steps": 10**12}],
-            }
-            with running.connect(server) as connection:
-                connection.request(
-                    "POST", "/v1/models/oasis:predict", json.dumps(body)
-                )
-                time.sleep(0.5)
-                assert server.end() == 0
-                with pytest.raises(OSError):
-                    running.receive(connection)
+        """Once for both APIs, which refuse new calls meanwhile."""
+        body = {
+            "signature_name": "slow",
+            "instances": [{"x": 1, "num_steps": 10**12}],
+        }
+        request = running.predict_request(
+            "oasis",
+            {"x": X, "num_steps": np.array([10**12])},
+            signature_name="slow",
+        )
+        arguments = [*toy("oasis"), "--drain_seconds=3"]
+        with (
+            running.process(tmp_path, *arguments) as server,
+            running.stubs(server) as stubs,
+            running.connect(server) as connection,
+        ):
+            connection.request(
+                "POST", "/v1/models/oasis:predict", json.dumps(body)
+            )
+            call = stubs.predict.future(request)
+            time.sleep(0.5)
+            start = time.monotonic()
+            server.popen.send_signal(signal.SIGTERM)
+            time.sleep(0.5)
+            with pytest.raises(ConnectionRefusedError):
+                running.predict(server, HALF)
+            code, _ = running.refusal(stubs.predict, request)
+            assert code in ("UNAVAILABLE", "CANCELLED")
+            assert not call.done()
+            assert server.popen.wait(running.PATIENCE) == 0
+            # Not the two times that two APIs might take.
+            assert 2.5 < time.monotonic() - start < 5.9
+            assert call.code().name in ("UNAVAILABLE", "CANCELLED")
+            with pytest.raises(OSError):
+                running.receive(connection)
             assert "Traceback" not in server.log.read_text()
 
     def test_serves_again_after_kill_9(self, workdir):
@@ -364,7 +397,11 @@ class TestBinary:
         """Returns the arguments that a stand-in gets, and the process."""
         path = folder / "bin/tensorflow_model_server"
         path.parent.mkdir(exist_ok=True)
-        path.write_text('#!/bin/sh\nprintf "got %s\\n" "$@"\nexit 7\n')
+        path.write_text(
+            '#!/bin/sh\nprintf "got %s\\n" "$@"\n'
+            "file=${1#--model_config_file=}\n"
+            '[ "$file" = "$1" ] || cat "$file"\nexit 7\n'
+        )
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
         environment = trained.environment()
         if is_there:
@@ -396,6 +433,8 @@ class TestBinary:
         assert sorted(got) == sorted(flags)
         assert done.returncode == 7
         assert done.stdout.startswith("Starting ")
+        # Which the local server does not.
+        assert "listens on all addresses" in done.stderr
 
     def test_does_without_the_local_server_s_flags(self, tmp_path):
         got, done = self.start(
@@ -405,14 +444,13 @@ class TestBinary:
         assert "--host is for the local server" in done.stderr
 
     def test_serves_a_run(self, workdir):
-        got, _ = self.start(workdir.parent, "--workdir=run")
-        rest, config = sorted(got, reverse=True)
-        assert rest == "--rest_api_port=8501"
-        path = pathlib.Path(config.removeprefix("--model_config_file="))
+        got, done = self.start(workdir.parent, "--workdir=run")
+        assert got[0].startswith("--model_config_file=")
+        assert got[1:] == ["--rest_api_port=8501"]
+        text = done.stdout.split("--rest_api_port=8501\n")[-1]
         message = text_format.Parse(
-            path.read_text(), model_server_config_pb2.ModelServerConfig()
+            text, model_server_config_pb2.ModelServerConfig()
         )
-        path.unlink()
         [model] = message.model_config_list.config
         assert model.name == model_files.GENERATOR
         assert model.base_path == str(workdir.resolve() / "export/generator")
