@@ -58,8 +58,12 @@ def busy(server):
 
 @contextlib.contextmanager
 def deaf(port):
-    """Context with a port that leads to another, but lets no answer back."""
+    """Context with a port that leads to another, but lets no answer back.
+
+    It yields the port and an event that is set when an answer is on its way.
+    """
     sockets = []
+    answered = threading.Event()
 
     def accept(listener):
         with contextlib.suppress(OSError):
@@ -88,10 +92,11 @@ def deaf(port):
                 data = far.recv(100)
                 near.sendall(data)
                 num_bytes += len(data)
+            answered.set()
 
     with socket.create_server((running.HOST, 0)) as listener:
         threading.Thread(target=accept, args=[listener], daemon=True).start()
-        yield listener.getsockname()[1]
+        yield listener.getsockname()[1], answered
     for open_one in sockets:
         with contextlib.suppress(OSError):
             open_one.shutdown(socket.SHUT_RDWR)  # Ends what reads from it.
@@ -135,13 +140,15 @@ def test_grpc_answers_that_nobody_reads_are_counted():
     request = running.predict_request(
         "oasis", {"u": np.ones([1], np.uint8)}, signature_name="u8"
     )
-    request.inputs["u"].tensor_shape.dim[0].size = len(TEXT)
+    request.inputs["u"].tensor_shape.dim[0].size = 14 * MIB
     with serving() as server, contextlib.ExitStack() as stack:
-        with deaf(server.port) as port:
+        with deaf(server.port) as (port, answered):
             stubs = stack.enter_context(running.stubs(f"{running.HOST}:{port}"))
-            calls = [stubs.predict.future(request) for _ in range(2)]
-            running.wait_until(lambda: echo(server) == 503)
-            assert not any(call.done() for call in calls)
+            call = stubs.predict.future(request)
+            # Before others ask, which could leave no room for it.
+            assert answered.wait(running.PATIENCE)
+            assert echo(server) == 503
+            assert not call.done()
             stack.close()
         running.wait_until(lambda: echo(server) == 200)
 
