@@ -1,5 +1,6 @@
 """What the commands do alike: flags, errors in one line, exit codes."""
 
+import os
 import pathlib
 import sys
 import traceback
@@ -7,6 +8,10 @@ import traceback
 from absl import app
 from absl import flags
 from absl import logging
+
+# TensorFlow's warnings and errors, without what it says on starting. It looks
+# when it is imported, which the commands do later than this.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 _PACKAGE = pathlib.Path(__file__).parent
 _INTERRUPTED = 130  # As a shell counts it: 128 and SIGINT.

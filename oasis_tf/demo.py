@@ -52,7 +52,8 @@ What to try next:
 --image={examples}/photo0.png --label_map={examples}/map0.png
     {python} -m oasis_tf.recreate --model={workdir} \
 --image={examples}/photo0.png
-  the model on a page of your browser, over REST and gRPC:
+  the models on a page of your browser, http://127.0.0.1:8501, over REST and
+  gRPC:
     {python} -m oasis_tf.serve --workdir={workdir}
   a run of an hour, with better pictures:
     {python} -m oasis_tf.train --dataset=toy_scenes --workdir=runs/hour \
@@ -117,7 +118,7 @@ Pictures drawn by the exported generator: {pictures.resolve()}
 Validation scenes segmented by the discriminator: {segmented.resolve()}
   mIoU {scores["miou_real"]:.3f} (1 is perfect)
 Loss curves: {(workdir / "losses.png").resolve()}
-Exported generator (SavedModel): {export.resolve()}
+Exported generator and segmenter (SavedModels): {export.parent.parent.resolve()}
 """
     )
     python = os.path.relpath(sys.executable)

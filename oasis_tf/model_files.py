@@ -20,6 +20,7 @@ AVERAGED = "averaged"
 """In a work directory: the averaged generator with its own statistics."""
 
 _TRAIN = "python -m oasis_tf.train"
+_EXPORT = "python -m oasis_tf.export"
 _IMPORT = "python -m oasis_tf.import_published"
 
 
@@ -53,10 +54,11 @@ def find_export(model):
     )
     if (path / "config.json").is_file():
         reason = (
-            f"a run without an export yet, which `{_TRAIN}` writes at its end"
+            f"a run without an export yet, which `{_TRAIN}` writes at its end, "
+            f"and `{_EXPORT}` for a finished one"
         )
     raise ValueError(
-        "`model` must be the work directory of a finished run, or an export. "
+        "The model must be the work directory of a finished run, or an export. "
         f"Received: {str(path)!r}, {reason}."
     )
 
@@ -104,15 +106,16 @@ def find_checkpoints(model):
     path = _existing(model)
     if not (path / "config.json").is_file():
         raise ValueError(
-            "`model` must be the work directory of a run: its checkpoints hold "
-            f"the discriminator. Received: {str(path)!r}, without config.json."
+            "The model must be the work directory of a run: its checkpoints "
+            "hold the discriminator. Received: "
+            f"{str(path)!r}, without config.json."
         )
     config = read(path / "config.json", config_lib.from_json)
     info = read(path / "dataset.json", _parse_info)
     checkpoints = path / "checkpoints"
     if not any(checkpoints.glob("step-*.index")):
         raise ValueError(
-            "`model` must have a checkpoint. Received: "
+            "The model must have a checkpoint. Received: "
             f"{str(path)!r}, without {checkpoints.name}/step-<n>.index."
         )
     return config, info, checkpoints
@@ -133,7 +136,7 @@ def find_averaged(model):
     folder = _existing(model) / AVERAGED
     if not any(folder.glob("step-*.index")):
         raise ValueError(
-            "`model` must be the work directory of a finished run. Received: "
+            "The model must be the work directory of a finished run. Received: "
             f"{str(model)!r}, without {AVERAGED}/step-<n>.index, which "
             f"`{_TRAIN}` writes at its end; the same command goes on."
         )
@@ -158,7 +161,7 @@ def _existing(model):
     if not path.is_dir():
         found = "a file" if path.exists() else "which does not exist"
         raise ValueError(
-            f"`model` must be a folder that `{_TRAIN}` or `{_IMPORT}` wrote. "
+            f"The model must be a folder that `{_TRAIN}` or `{_IMPORT}` wrote. "
             f"Received: {str(model)!r}, {found}."
         )
     return path

@@ -3,7 +3,10 @@ r"""Serves exported models with TF Serving's API, over gRPC and REST.
     python -m oasis_tf.serve --workdir=W
     python -m oasis_tf.serve --model_name=generator --rest_api_port=8501 \
         --model_base_path=$PWD/W/export/generator
-    python -m oasis_tf.serve --model_config_file=serving/models.config ...
+    python -m oasis_tf.serve --model_config_file=models.config --port=9000
+
+A `--model_config_file` lists models with their folders, as TF Serving takes it:
+`serving/models.config` is one for the folders of its container.
 
 The flags are those of `tensorflow_model_server`, which is started instead if it
 is on the PATH; `--engine=local` takes the local server anyway. That one listens
@@ -40,60 +43,79 @@ _HOST = flags.DEFINE_string(
     "host", "127.0.0.1", "Local server: address to listen on; 0.0.0.0 for all."
 )
 _MAX_REQUEST_BYTES = flags.DEFINE_integer(
-    "max_request_bytes", 2**26, "Local server: of one request.", lower_bound=1
+    "max_request_bytes",
+    2**26,
+    "Local server: most bytes of a request.",
+    lower_bound=1,
 )
 _DRAIN_SECONDS = flags.DEFINE_float(
     "drain_seconds",
     30,
-    "Local server: for calls in flight on SIGTERM.",
+    "Local server: how long calls in flight may take after SIGTERM.",
     lower_bound=0,
 )
 _OWN = (_WORKDIR, _ENGINE, _HOST, _MAX_REQUEST_BYTES, _DRAIN_SECONDS)
 
 # TF Serving's flags, with its defaults.
 _PORT = flags.DEFINE_integer(
-    "port", 8500, "Of gRPC; 0 for none.", lower_bound=0, upper_bound=65535
+    "port", 8500, "Port of gRPC; 0 for none.", lower_bound=0, upper_bound=65535
 )
 _SOCKET = flags.DEFINE_string(
-    "grpc_socket_path", "", "UNIX socket for gRPC as well."
+    "grpc_socket_path",
+    "",
+    "Path of a UNIX socket that gRPC listens on as well.",
 )
 _REST_API_PORT = flags.DEFINE_integer(
     "rest_api_port",
     0,
-    "Of REST; 0 for none (8501 with --workdir).",
+    "Port of REST; 0 for none. 8501 with --workdir.",
     lower_bound=0,
     upper_bound=65535,
 )
 _REST_TIMEOUT = flags.DEFINE_integer(
-    "rest_api_timeout_in_ms", 30000, "For one REST call.", lower_bound=1
+    "rest_api_timeout_in_ms", 30000, "Time limit of a REST call.", lower_bound=1
 )
 _CORS = flags.DEFINE_bool(
-    "rest_api_enable_cors_support", False, "Let other sites' pages ask."
+    "rest_api_enable_cors_support",
+    False,
+    "Let pages of other sites ask (CORS).",
 )
-_MODEL_NAME = flags.DEFINE_string("model_name", "default", "Of one model.")
+_MODEL_NAME = flags.DEFINE_string(
+    "model_name", "default", "Name of the model in --model_base_path."
+)
 _BASE_PATH = flags.DEFINE_string(
-    "model_base_path", "", "Absolute folder of its versions."
+    "model_base_path",
+    "",
+    "Absolute path of the folder that holds a model's versions.",
 )
 _CONFIG_FILE = flags.DEFINE_string(
-    "model_config_file", "", "ModelServerConfig: several models, labels, ..."
+    "model_config_file",
+    "",
+    "Text file with a ModelServerConfig: models, their folders and labels.",
 )
 _CONFIG_POLL = flags.DEFINE_integer(
     "model_config_file_poll_wait_seconds",
     0,
-    "Read it again; 0 for never.",
+    "Seconds until that file is read again; 0 for never.",
     lower_bound=0,
 )
 _POLL = flags.DEFINE_integer(
     "file_system_poll_wait_seconds",
     1,
-    "Look for versions; 0 for once.",
+    "Seconds between looks for new versions; 0 for one look, at the start.",
     lower_bound=0,
 )
 _RETRIES = flags.DEFINE_integer(
-    "max_num_load_retries", 5, "Of a failed load.", lower_bound=0
+    "max_num_load_retries",
+    5,
+    "How often a load that failed is tried again.",
+    lower_bound=0,
 )
 _RETRY_MICROS = flags.DEFINE_integer(
-    "load_retry_interval_micros", 60000000, "Between these.", lower_bound=0
+    "load_retry_interval_micros",
+    60000000,
+    "Microseconds between these attempts.",
+    lower_bound=0,
 )
 _ALLOW_LABELS = flags.DEFINE_bool(
     "allow_version_labels_for_unavailable_models",
@@ -101,38 +123,57 @@ _ALLOW_LABELS = flags.DEFINE_bool(
     "Let a new label name a version that is not loaded yet.",
 )
 _BATCHING = flags.DEFINE_bool(
-    "enable_batching", False, "Run requests of one size together."
+    "enable_batching", False, "Run concurrent requests of one size together."
 )
 _BATCHING_FILE = flags.DEFINE_string(
-    "batching_parameters_file", "", "BatchingParameters."
+    "batching_parameters_file",
+    "",
+    "Text file with BatchingParameters, for --enable_batching.",
 )
-_WARMUP = flags.DEFINE_bool("enable_model_warmup", True, "Run its requests.")
+_WARMUP = flags.DEFINE_bool(
+    "enable_model_warmup",
+    True,
+    "Run a model's warm-up requests before it serves.",
+)
 _WARMUP_ITERATIONS = flags.DEFINE_integer(
-    "num_request_iterations_for_warmup", 0, "Of each; 0 for 1.", lower_bound=0
+    "num_request_iterations_for_warmup",
+    0,
+    "How often each warm-up request is run; 0 for once.",
+    lower_bound=0,
 )
 _MONITORING_FILE = flags.DEFINE_string(
-    "monitoring_config_file", "", "MonitoringConfig: Prometheus."
+    "monitoring_config_file",
+    "",
+    "Text file with a MonitoringConfig, for metrics on the REST port.",
 )
-_SSL_FILE = flags.DEFINE_string("ssl_config_file", "", "SSLConfig, for gRPC.")
+_SSL_FILE = flags.DEFINE_string(
+    "ssl_config_file", "", "Text file with an SSLConfig, for TLS over gRPC."
+)
 _HEALTH = flags.DEFINE_bool(
-    "enable_grpc_healthcheck_service", False, "grpc.health.v1.Health."
+    "enable_grpc_healthcheck_service",
+    False,
+    "Answer grpc.health.v1.Health, too.",
 )
 _CHANNEL_ARGUMENTS = flags.DEFINE_string(
-    "grpc_channel_arguments", "", "key=value,key=value"
+    "grpc_channel_arguments", "", "Options of gRPC's core: key=value,key=value."
 )
 _INTRA_OP = flags.DEFINE_integer(
     "tensorflow_intra_op_parallelism",
     0,
-    "Threads of an operation; 0: auto.",
+    "Threads within an operation; 0 for one per core.",
     lower_bound=0,
 )
 _INTER_OP = flags.DEFINE_integer(
     "tensorflow_inter_op_parallelism",
     0,
-    "Operations at a time; 0: auto.",
+    "Operations at a time; 0 for one per core.",
     lower_bound=0,
 )
-_TAGS = flags.DEFINE_string("saved_model_tags", "serve", "Comma-separated.")
+_TAGS = flags.DEFINE_string(
+    "saved_model_tags",
+    "serve",
+    "Tags of the graph to load, with commas between.",
+)
 _VERSION = flags.DEFINE_bool("version", False, "Print it and exit.")
 
 # Handed to tensorflow_model_server; the local server refuses them by name.
@@ -179,6 +220,7 @@ def main():
                 f"{flag.value!r}, and "
                 + ("`--engine=local`." if binary else f"no {_BINARY}.")
             )
+    print("Starting; loading and warming up the models...", flush=True)
     # Imported late, so that --help and mistyped flags answer at once.
     import tensorflow as tf
 
@@ -192,8 +234,11 @@ def main():
             logging.set_verbosity(logging.INFO)
         server.serve(_options(server))
     except StatusError as error:
+        hint = ""
+        if error.code == "FAILED_PRECONDITION" and not _ALLOW_LABELS.value:
+            hint = f". A label may come first with --{_ALLOW_LABELS.name}"
         return command_line.fail(
-            f"Failed to start server. Error: {error}", _FAILED
+            f"Failed to start server. Error: {error}{hint}", _FAILED
         )
     return 0
 

@@ -6,6 +6,10 @@ import tensorflow as tf
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY, _PALETTE = 0, 3  # Colour types of the PNG specification.
+_COLOR_TYPES = [
+    *("grey", "type 1", "RGB", "palette"),
+    *("grey with alpha", "type 5", "RGB with alpha"),
+]
 _COLOR_TYPE_BYTE = 25
 _SMALLEST = 57  # Bytes of a file: signature, header, one chunk, end.
 
@@ -101,8 +105,8 @@ def decode_ids(png, name):
         (color_type == _GREY) | (color_type == _PALETTE),
         [
             f"{name}: must be a PNG file of ids, with one channel or a "
-            "palette; got one of colour type",
-            color_type,
+            "palette; got one of the kind",
+            tf.gather(_COLOR_TYPES, tf.minimum(color_type, 6)),
         ],
     )
     with tf.control_dependencies([check]):

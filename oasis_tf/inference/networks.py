@@ -42,7 +42,7 @@ def discriminator(model):
     config, info, checkpoints = model_files.find_checkpoints(model)
     if "discriminator" not in model_files.networks_in(model):
         raise ValueError(
-            "`model` must hold a discriminator. Received: "
+            "The model must hold a discriminator. Received: "
             f"{str(model)!r}, imported without `--discriminator`."
         )
     network = build_discriminator(config.discriminator, info.semantic_channels)

@@ -54,7 +54,7 @@ def parse_file(path, message_class):
     except OSError as error:
         reason = error.strerror
     except (UnicodeDecodeError, text_format.ParseError) as error:
-        reason = error
+        reason = str(error).rstrip(".")
     raise ValueError(
         f"Invalid protobuf file: '{path}'. It must be a "
         f"{message_class.DESCRIPTOR.name} in text format. Received: {reason}."

@@ -6,6 +6,7 @@ import threading
 import grpc
 import numpy as np
 import tensorflow as tf
+from absl import logging
 from google.protobuf import message
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
@@ -71,6 +72,12 @@ class Servable:
             # A model without the file has no variables.
             if saver and variables.with_suffix(".index").is_file():
                 saver.restore(self._session, str(variables))
+            elif any(n.op == "VarHandleOp" for n in meta_graph.graph_def.node):
+                logging.warning(
+                    "%s has no variables/variables.index, as if it were half "
+                    "copied: it is served without its weights.",
+                    self.folder,
+                )
             assets = {
                 asset.tensor_info.name: str(
                     self.folder / "assets" / asset.filename

@@ -6,7 +6,11 @@ import contextlib
 import dataclasses
 import logging as std_logging
 import os
+import pathlib
 import signal
+import socket
+import ssl
+import tempfile
 import time
 
 import grpc
@@ -105,6 +109,7 @@ def serve(options):
 
     Raises:
         StatusError: if a model cannot be loaded, or a port cannot be had.
+        ValueError: if what is to be used for TLS cannot be.
     """
     asyncio.run(_serve(options))
 
@@ -135,7 +140,11 @@ async def running(options, stop):
 
     Raises:
         StatusError: if a model cannot be loaded, or a port cannot be had.
+        ValueError: if what is to be used for TLS cannot be.
     """
+    # Loading may take minutes, and would be for nothing.
+    _check_ports(options)
+    _check_certificates(options.ssl)
     drain = _Drain(options.drain_seconds)
     metrics = Metrics()
     manager = ModelManager(options.settings, metrics)
@@ -239,6 +248,68 @@ class _GrpcServer:
         await self._server.stop(seconds)
 
 
+def _check_ports(options):
+    """Raises a StatusError for the first port that cannot be had."""
+    ports = {"gRPC": options.port, "REST": options.rest_port}
+    for api, port in ports.items():
+        if not port:
+            continue
+        try:
+            family, kind, _, _, address = socket.getaddrinfo(
+                options.host, port, type=socket.SOCK_STREAM
+            )[0]
+            with socket.socket(family, kind) as probe:
+                # As the servers do: what only closes is no hindrance.
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
+        except OSError as error:
+            raise _cannot_listen(api, options.host, port, error) from error
+
+
+def _cannot_listen(api, host, port, error):
+    return StatusError(
+        "UNAVAILABLE",
+        f"{api} cannot listen on {_bracketed(host)}:{port}: {error.strerror}",
+    )
+
+
+def _check_certificates(ssl_config):
+    """Raises a ValueError if a key or certificate cannot be used.
+
+    gRPC would not tell: it refuses each connection.
+    """
+    if not ssl_config:
+        return
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with tempfile.TemporaryDirectory() as folder:  # For its owner alone.
+        paths = []
+        for field in ("server_cert", "server_key"):
+            paths.append(pathlib.Path(folder, field))
+            paths[-1].write_text(getattr(ssl_config, field))
+        try:
+            # An empty password, or it would be asked for.
+            context.load_cert_chain(*paths, password="")
+        except ssl.SSLError as error:
+            raise ValueError(
+                "`--ssl_config_file` must have a PEM key without a password as "
+                "server_key, and its certificate as server_cert. Received: "
+                f"{error.reason or error}."
+            ) from error
+    if ssl_config.client_verify and not ssl_config.custom_ca:
+        raise ValueError(
+            "`--ssl_config_file` with client_verify must have a custom_ca. "
+            "Received: none."
+        )
+    if ssl_config.custom_ca:
+        try:
+            context.load_verify_locations(cadata=ssl_config.custom_ca)
+        except ssl.SSLError as error:
+            raise ValueError(
+                "`--ssl_config_file` must have PEM certificates as custom_ca. "
+                f"Received: {error.reason or error}."
+            ) from error
+
+
 def _listen(server, options):
     addresses = []
     if options.port:
@@ -258,11 +329,11 @@ def _listen(server, options):
         print(f"gRPC: {address}", flush=True)
 
 
-def _credentials(ssl):
+def _credentials(ssl_config):
     return grpc.ssl_server_credentials(
-        [(ssl.server_key.encode(), ssl.server_cert.encode())],
-        root_certificates=ssl.custom_ca.encode() or None,
-        require_client_auth=ssl.client_verify,
+        [(ssl_config.server_key.encode(), ssl_config.server_cert.encode())],
+        root_certificates=ssl_config.custom_ca.encode() or None,
+        require_client_auth=ssl_config.client_verify,
     )
 
 
@@ -297,10 +368,7 @@ class _RestServer:
         try:
             await web.TCPSite(self._runner, host, port).start()
         except OSError as error:
-            raise StatusError(
-                "UNAVAILABLE",
-                f"REST cannot listen on {host}:{port}: {error.strerror}",
-            ) from error
+            raise _cannot_listen("REST", host, port, error) from error
         print(f"REST: http://{_bracketed(host)}:{port}", flush=True)
 
     async def stop(self, seconds):

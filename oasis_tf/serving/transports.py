@@ -247,7 +247,7 @@ class Transport:
 
     def error(self, code, message):
         """Returns a `ServingError` that says which way, where that matters."""
-        if code in ("UNAVAILABLE", "DEADLINE_EXCEEDED"):
+        if code in ("UNAVAILABLE", "DEADLINE_EXCEEDED", "NOT_FOUND"):
             message = f"{self.address}: {message}"
         return ServingError(code, message)
 

@@ -1,6 +1,7 @@
 """Which versions of which models are loaded: policies, labels, reload."""
 
 import dataclasses
+import math
 import pathlib
 import threading
 import time
@@ -14,6 +15,7 @@ from oasis_tf.serving.status import StatusError
 START, LOADING, AVAILABLE = "START", "LOADING", "AVAILABLE"
 UNLOADING, END = "UNLOADING", "END"
 
+_SAY_AGAIN = 30  # Seconds between warnings of one model without versions.
 _TICK = 0.2  # Seconds; how soon retries and removals are noticed at most.
 _LARGEST_VERSION = 2**63 - 1  # That a request can name.
 
@@ -54,6 +56,22 @@ class Model:
         newest = sorted(found, reverse=True)
         newest = newest[: self.num_latest] if self.num_latest else newest
         return {v: found[v] for v in newest}
+
+    def what_is_there(self):
+        """Returns what the base path has instead of a version, in words."""
+        base = pathlib.Path(self.base_path)
+        try:
+            folders = sorted(path.name for path in base.glob("*/"))
+            if not base.is_dir():
+                return "a file" if base.exists() else "nothing"
+        except OSError as error:
+            return error.strerror
+        if (base / "saved_model.pb").is_file():
+            return f"a version itself; give its parent, {base.parent}"
+        for name in folders:
+            if any(path.name.isdigit() for path in (base / name).glob("*/")):
+                return f"models; give one of them, such as {base / name}"
+        return f"the folders {', '.join(folders)}" if folders else "no folders"
 
 
 @dataclasses.dataclass
@@ -110,6 +128,7 @@ class ModelManager:
         self._is_closing = False
         self._is_due = True  # Whether to look for versions now.
         self._is_looking = False
+        self._last_told = {}  # name -> time of the last warning
         self._thread = threading.Thread(
             target=self._manage, name="models", daemon=True
         )
@@ -326,7 +345,7 @@ class ModelManager:
             )
 
     def _manage(self):
-        last_look = -float("inf")
+        last_look = -math.inf
         while True:
             with self._changed:
                 if self._is_closing:
@@ -374,13 +393,23 @@ class ModelManager:
 
     def _want_what_is_loaded(self, model, versions):
         """Where no folder is left, what is loaded stays."""
-        logging.log_every_n_seconds(
-            logging.WARNING,
-            "No versions of model %s found under %s.",
-            30,
-            model.name,
-            model.base_path,
-        )
+        now = time.monotonic()
+        if now - self._last_told.get(model.name, -math.inf) >= _SAY_AGAIN:
+            self._last_told[model.name] = now
+            wanted = "a folder <number>/ with saved_model.pb"
+            if model.specific:
+                wanted = f"the versions {', '.join(map(str, model.specific))}"
+            logging.warning(
+                "Model %s: %s must have %s. Received: %s. %s",
+                model.name,
+                model.base_path,
+                wanted,
+                model.what_is_there(),
+                "What was loaded before goes on serving."
+                if any(s.state == AVAILABLE for s in versions.values())
+                else "It is looked for again and again; a server that starts "
+                "opens its ports when each model has a version.",
+            )
         for status in versions.values():
             if status.state in (START, LOADING):
                 status.is_wanted = False
@@ -469,6 +498,12 @@ class ModelManager:
         code = "OK"
         try:
             num_records = servable.warm_up(self._settings.warmup_iterations)
+            if not num_records:
+                logging.warning(
+                    "%s has no warm-up requests: what is wrong with it, "
+                    "requests will tell, and the first ones are slow.",
+                    servable.folder,
+                )
             self._metrics.count(
                 metrics_lib.WARMUP_RECORDS,
                 num_records,

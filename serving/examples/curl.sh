@@ -10,6 +10,8 @@
 set -euo pipefail
 [ $# = 4 ] || { echo "Usage: $0 SERVER LABEL_MAP SEED OUTPUT" >&2; exit 2; }
 server=$1 label_map=$2 seed=$3 output=$4
+[ -r "$label_map" ] || { echo "No such file: $label_map" >&2; exit 2; }
+[[ $seed =~ ^[0-9]+$ ]] || { echo "No seed: $seed" >&2; exit 2; }
 
 # The request is JSON. "signature_name" says which of the model's functions is
 # asked, "instances" lists the examples to run it on: here one. JSON has no

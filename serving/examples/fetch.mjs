@@ -62,7 +62,9 @@ async function main() {
 // Not where another module or a page imports this one.
 if (globalThis.process?.argv?.[1]?.endsWith("fetch.mjs")) {
   main().catch((error) => {
-    console.error(error.cause?.message ?? error.message);
+    // A cause has what fetch did not reach; it has no words of its own for
+    // several addresses.
+    console.error(error.cause?.message || error.cause?.code || error.message);
     process.exitCode = 1;
   });
 }

@@ -44,12 +44,14 @@ def main():
     if len(sys.argv) != 5:
         sys.exit(f"Usage: {sys.argv[0]} SERVER LABEL_MAP SEED OUTPUT")
     _, server, label_map, seed, output = sys.argv
-    file = pathlib.Path(label_map).read_bytes()
     try:
+        file = pathlib.Path(label_map).read_bytes()
         image = synthesize(server, file, int(seed))
+        pathlib.Path(output).write_bytes(image)
+    except (OSError, ValueError) as error:
+        sys.exit(str(error))
     except grpc.RpcError as error:
         sys.exit(f"{error.code().name}: {error.details()}")
-    pathlib.Path(output).write_bytes(image)
 
 
 if __name__ == "__main__":

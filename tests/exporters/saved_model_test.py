@@ -324,7 +324,7 @@ class GeneratorTest(SavedModelTest):
     @parameterized.parameters(
         (b"", "must be a PNG file"),
         (b"hello" * 30, "must be a PNG file"),
-        (png(np.zeros([16, 16, 3], np.uint8)), "ids.*colour type.*2"),
+        (png(np.zeros([16, 16, 3], np.uint8)), "ids.*kind.*RGB"),
         (png(np.zeros([16, 10], np.uint8) + 1)[:60], "Invalid PNG"),
         (png(np.zeros([15, 16], np.uint8)), r"multiples of 2; got.*15.*16"),
         (png(np.zeros([3000, 3000], np.uint8)), "at most 1048576; got.*3000"),

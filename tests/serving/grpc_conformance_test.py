@@ -25,7 +25,6 @@ from tensorflow_serving.apis import regression_pb2
 from oasis_tf.serving import messages
 from oasis_tf.serving import tensor_protos
 from oasis_tf.serving.batching import Parameters
-from oasis_tf.serving.status import StatusError
 from oasis_tf.serving.versions import Model
 from oasis_tf.serving.versions import Settings
 from tests.serving import running
@@ -1023,15 +1022,23 @@ class TestTls:
     @pytest.mark.parametrize(
         ("ssl", "error"),
         [
-            ({"server_key": "x", "server_cert": "y"}, StatusError),
-            ({}, StatusError),
-            ({"client_verify": True}, ValueError),
+            ({"server_key": "x"}, "PEM key.*server_key.*server_cert"),
+            ({"server_cert": "y"}, "PEM key.*server_key.*server_cert"),
+            ({"custom_ca": "z"}, "PEM certificates as custom_ca"),
+            ({"client_verify": True}, "client_verify must have a custom_ca"),
         ],
     )
     def test_unusable_configuration_is_told(self, certificates, ssl, error):
-        message = messages.SSLConfig(**ssl)
-        if "client_verify" in ssl:
-            message = certificates.server(**ssl)
-        with pytest.raises(error):
+        message = certificates.server()
+        for field, value in ssl.items():
+            setattr(message, field, value)
+        with pytest.raises(ValueError, match=error):
+            with self.running(message):
+                pass
+
+    def test_key_of_another_certificate_is_told(self, certificates):
+        message = certificates.server()
+        message.server_key = certificates["client.key"]
+        with pytest.raises(ValueError, match="(?i)mismatch"):
             with self.running(message):
                 pass

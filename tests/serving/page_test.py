@@ -1,6 +1,9 @@
 """The page at `/`: what a browser gets to see."""
 
+import json
 import re
+import shutil
+import subprocess
 
 import pytest
 
@@ -54,3 +57,25 @@ def test_writes_no_text_of_others_as_html(page):
     # Names and errors come from requests and models.
     assert "innerHTML" not in page
     assert "document.write" not in page
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="node is not installed.")
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        (
+            "assertion failed: [label_map: got values from] [-1] [to] [7]\n\t "
+            "[[{{node Assert}}]]",
+            "label_map: got values from -1 to 7",
+        ),
+        ("assertion failed: [a]\nof [2]] [3]", "a]\nof [2] 3"),
+        ("Servable not found\n\tat x", "Servable not found"),
+    ],
+)
+def test_errors_of_checks_are_shown_without_brackets(page, error, shown):
+    [function] = re.findall(r"^function toPlain.*?^}", page, re.M | re.S)
+    script = f"{function}\nprocess.stdout.write(toPlain({json.dumps(error)}))"
+    done = subprocess.run(
+        ["node", "-e", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == shown

@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import re
 import threading
 import time
 
@@ -395,6 +396,62 @@ class TestStart:
         manager.close()
         waiting.join(PATIENCE)
         assert not waiting.is_alive()
+
+
+class TestMissingVersion:
+    @pytest.mark.parametrize(
+        ("made", "base", "told"),
+        [
+            ([], "none", "nothing"),
+            (["file="], "file", "a file"),
+            (["m/"], "m", "no folders"),
+            (["m/variables/", "m/new/"], "m", "the folders new, variables"),
+            (["m/3/saved_model.pb="], "m/3", "a version itself; .*, .*/m"),
+            (["export/m/3/"], "export", "models; .* such as .*/export/m"),
+        ],
+    )
+    def test_what_is_there_is_told(self, tmp_path, made, base, told):
+        for name in made:
+            path = tmp_path / name.rstrip("=")
+            if name.endswith("="):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.touch()
+            else:
+                path.mkdir(parents=True)
+        model = Model("m", str(tmp_path / base))
+        assert re.fullmatch(told, model.what_is_there())
+
+    def test_of_each_model_is_told_once(
+        self, servables, folder, tmp_path, monkeypatch
+    ):
+        told = []
+        monkeypatch.setattr(
+            versions.logging, "warning", lambda *a: told.append(a[0] % a[1:])
+        )
+        folder.add(1)
+        missing = Model("n", str(tmp_path / "n"), specific=(4, 5))
+        with managing(folder.model(), missing, is_waiting=False) as manager:
+            wait_for(manager, {1: "AVAILABLE"})
+            folder.remove(1)
+            running.wait_until(lambda: len(told) >= 2)
+            time.sleep(0.1)
+        assert len(told) == 2
+        assert "n must have the versions 4, 5. Received: nothing." in told[0]
+        assert "opens its ports" in told[0]
+        assert "m must have a folder <number>/" in told[1]
+        assert "goes on serving" in told[1]
+
+    def test_of_warm_up_requests_is_told(self, servables, folder, monkeypatch):
+        told = []
+        monkeypatch.setattr(
+            versions.logging, "warning", lambda *a: told.append(a[0] % a[1:])
+        )
+        monkeypatch.setattr(_Servable, "warm_up", lambda *_: 0)
+        folder.add(1)
+        with managing(folder.model()):
+            pass
+        [line] = told
+        assert line.startswith(f"{folder.path}/1 has no warm-up requests")
 
 
 class TestAcquire:
