@@ -47,13 +47,17 @@ setup: .venv/.installed ## Install everything into .venv; the rest does it too.
 demo: setup ## Train on generated scenes and draw the result.
 	@.venv/bin/python -m oasis_tf.demo $(ARGS)
 
+# In two processes, for most of the time goes to starting commands. A file's
+# tests stay together: they share what they set up.
+PYTEST := .venv/bin/python -m pytest --numprocesses=2 --dist=loadfile
+
 .PHONY: test
 test: setup ## Run the tests, without those marked slow.
-	@.venv/bin/python -m pytest $(ARGS)
+	@$(PYTEST) $(ARGS)
 
 .PHONY: test-all
 test-all: setup ## Run all the tests.
-	@.venv/bin/python -m pytest -m "slow or not slow" $(ARGS)
+	@$(PYTEST) -m "slow or not slow" $(ARGS)
 
 .PHONY: lint
 lint: setup ## Check style and format.

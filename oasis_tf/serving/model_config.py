@@ -65,7 +65,8 @@ def _read_model(config):
         config.base_path,
         num_latest,
         specific,
-        dict(config.version_labels),
+        # In an order of their own: the first that is refused is told.
+        dict(sorted(config.version_labels.items())),
     )
 
 
