@@ -146,7 +146,7 @@ class TestFlags:
         assert fails(tmp_path, f"--model_config_file={path}") == (
             255,
             "Failed to start server. Error: FAILED_PRECONDITION: Request to "
-            "assign label to version 10000 of model generator, which is not "
+            "assign label to version 20000 of model generator, which is not "
             "currently available for inference. A label may come first with "
             "--allow_version_labels_for_unavailable_models",
         )
