@@ -3,6 +3,7 @@
 import os
 import tempfile
 
+import keras
 import pytest
 import tensorflow as tf
 
@@ -16,6 +17,16 @@ tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0],
     [tf.config.LogicalDeviceConfiguration()] * 2,
 )
+
+
+@pytest.fixture(autouse=True)
+def own_seed():
+    """Keeps tests from each other's random numbers.
+
+    Keras makes its generator of them where it is first asked for one, and that
+    one made under a strategy works under no other.
+    """
+    keras.utils.set_random_seed(0)
 
 
 @pytest.fixture(autouse=True)
