@@ -1,14 +1,24 @@
-r"""Exports a trained model for TF Serving.
+r"""Exports a trained model: for TF Serving, for TFLite, for TensorFlow.js.
 
     python -m oasis_tf.export --workdir=W
     python -m oasis_tf.export --workdir=W --out=/models --version=2 \
         --weights=float16 --image_format=jpeg
+    python -m oasis_tf.export --workdir=W --format=tflite --precision=int8 \
+        --label_maps=FOLDER
+    python -m oasis_tf.export --workdir=W --format=tfjs --precision=float16
 
-Writes `<out>/generator/<version>/` and, where there is a discriminator,
-`<out>/segmenter/<version>/`, each of which appears when it is complete: a
-server may watch the folder. `oasis_tf.train` does so itself at its end, with
-the defaults; this is for other options and other places. Exits with 2 if that
-version is there already.
+saved_model writes `<out>/generator/<version>/` and, where there is a
+discriminator, `<out>/segmenter/<version>/`, each of which appears when it is
+complete: a server may watch the folder. `oasis_tf.train` does so itself at its
+end, with the defaults; this is for other options and other places.
+
+tflite writes `<out>/tflite/generator-<version>-<size>-<precision>.tflite` with
+a JSON file of the classes and signatures. Its pictures are compared with the
+network's before it is kept. tfjs writes a folder of such a name below
+`<out>/tfjs/`; the first time it installs TensorFlow.js's converter.
+
+Exits with 2 if the command is wrong or that version is there already, with 1 if
+the conversion fails.
 """
 
 import pathlib
@@ -22,7 +32,7 @@ _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Work directory of a finished run, or of an import."
 )
 _FORMAT = flags.DEFINE_enum(
-    "format", "saved_model", ["saved_model"], "What to write."
+    "format", "saved_model", ["saved_model", "tflite", "tfjs"], "What to write."
 )
 _OUT = flags.DEFINE_string(
     "out", "", "Folder of the models; default: the work directory's export/."
@@ -54,11 +64,121 @@ _MAX_PIXELS = flags.DEFINE_integer(
     "Batch times height times width that run at a time; larger is refused.",
     lower_bound=1,
 )
+_PRECISION = flags.DEFINE_enum(
+    "precision",
+    "float32",
+    ["float32", "float16", "int8_dynamic", "int8"],
+    "tflite, tfjs: how kernels are stored; int8 (tflite) computes in it, too.",
+)
+_SIZE = flags.DEFINE_list(
+    "size",
+    "",
+    "tflite: height,width of the pictures, or any; default: of the training.",
+)
+_LABEL_MAPS = flags.DEFINE_string(
+    "label_maps",
+    "",
+    "tflite, tfjs: label file in the data set's own ids, or folder of them, to "
+    "compare with and to calibrate int8 on; default: generated data's own.",
+)
+
+# Of each format alone.
+_OPTIONS = {
+    "saved_model": (_SEGMENTER_NAME, _WEIGHTS, _IMAGE_FORMAT, _MAX_PIXELS),
+    "tflite": (_PRECISION, _SIZE, _LABEL_MAPS),
+    "tfjs": (_PRECISION, _LABEL_MAPS),
+}
 
 
 def main():
     command_line.check_given(_WORKDIR)
     _check_names()
+    _check_options()
+    if _FORMAT.value == "saved_model":
+        return _export_saved_models()
+    return _export_light()
+
+
+def _check_options():
+    """Raises a ValueError for an option of another format."""
+    takes = _OPTIONS[_FORMAT.value]
+    for options in _OPTIONS.values():
+        for flag in options:
+            if flag.present and all(flag.name != f.name for f in takes):
+                raise ValueError(
+                    f"`--{flag.name}` must go without "
+                    f"`--format={_FORMAT.value}`. Received: {flag.value!r}."
+                )
+
+
+def _export_light():
+    """Writes a TFLite file or a TF.js folder."""
+    from oasis_tf.exporters import sample_maps
+    from oasis_tf.exporters import tfjs
+    from oasis_tf.exporters import tflite
+    from oasis_tf.exporters.converter import ConverterError
+    from oasis_tf.exporters.light_files import check_free
+    from oasis_tf.inference import networks
+    from oasis_tf.models.generator import check_size
+
+    workdir, precision = _WORKDIR.value, _PRECISION.value
+    config, info, _ = model_files.find_checkpoints(workdir)
+    generator, step = networks.averaged_generator(workdir)
+    size = _light_size(config)
+    if size:
+        check_size(f"--{_SIZE.name}", size, generator.size_multiple)
+    formats = {"tflite": tflite.PRECISIONS, "tfjs": tfjs.PRECISIONS}
+    if precision not in formats[_FORMAT.value]:
+        raise ValueError(
+            f"`--{_PRECISION.name}` of {_FORMAT.value} must be one of "
+            f"{', '.join(formats[_FORMAT.value])}. Received: {precision!r}."
+        )
+    version = _VERSION.value or max(1, step)
+    shape = "x".join(map(str, size)) if size else "any"
+    out = pathlib.Path(_OUT.value or pathlib.Path(workdir, model_files.EXPORT))
+    path = out / _FORMAT.value / f"{_NAME.value}-{version}-{shape}-{precision}"
+    if _FORMAT.value == "tflite":
+        path = path.with_name(f"{path.name}.tflite")
+    check_free(path)
+    command_line.make_folder(_OUT, path.parent)
+    maps_size = size or config.image_size
+    label_maps = sample_maps.read(
+        config, info, maps_size, generator.size_multiple, _LABEL_MAPS.value
+    )
+    if not label_maps and precision == "int8":
+        raise ValueError(
+            "`--label_maps` is needed for --precision=int8, which is "
+            "calibrated on real ones."
+        )
+    if not label_maps:
+        print("No --label_maps: regions of random labels stand in for them.")
+        label_maps = sample_maps.draw(maps_size, info.semantic_channels, 8)
+    facts = generator, config, info, path, precision
+    try:
+        if _FORMAT.value == "tfjs":
+            tfjs.export_generator(*facts, label_maps[0])
+        else:
+            differences = tflite.export_generator(*facts, size, label_maps)
+            for name, difference in differences.items():
+                print(f"{name}: {difference}")
+    except (ConverterError, tflite.ConversionError) as error:
+        return command_line.fail(error, 1)
+    files = path.rglob("*") if path.is_dir() else [path]
+    megabytes = sum(file.stat().st_size for file in files) / 1e6
+    print(f"{_FORMAT.value}, {megabytes:.2f} MB: {path.resolve()}")
+    return 0
+
+
+def _light_size(config):
+    """Returns the (height, width) of the pictures, or None for any."""
+    if _FORMAT.value == "tfjs" or _SIZE.value == ["any"]:
+        return None
+    if not _SIZE.value:
+        return tuple(config.image_size)
+    return command_line.integers(_SIZE, "height,width or any")
+
+
+def _export_saved_models():
     # Imported late, so that --help and mistyped flags answer at once.
     from oasis_tf.exporters import saved_model
     from oasis_tf.inference import networks

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from oasis_tf.data.image import to_uint8
 from oasis_tf.data.label_map import one_hot
+from oasis_tf.exporters import converter
 from oasis_tf.models import noise as noise_lib
 from tests import tiny
 from tests import trained
@@ -122,3 +123,104 @@ def test_run_without_its_end_is_told(folder):
     process = run(folder, "--workdir=unfinished")
     assert process.returncode == 2
     assert "must be the work directory of a finished run" in process.stderr
+
+
+@pytest.fixture(scope="module")
+def calm_folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("calm")
+    trained.make_workdir(path / "run", generator=trained.calm_generator())
+    return path
+
+
+def test_tflite_of_generated_data_is_held_against_it(calm_folder):
+    process = trained.run_process(
+        "export",
+        *("--workdir=run", "--format=tflite", "--precision=int8"),
+        "--out=light",
+        cwd=calm_folder,
+    )
+    assert process.returncode == 0, process.stderr
+    assert "resample: PSNR" in process.stdout
+    assert "dB, of the worst of 3 pictures" in process.stdout
+    path = (
+        calm_folder / "light/tflite/generator-6-16x16-int8.tflite"
+    ).resolve()
+    assert f"MB: {path}" in process.stdout
+    assert json.loads(path.with_suffix(".json").read_text())["size"] == [16, 16]
+
+
+def test_tflite_of_any_size_and_name(calm_folder):
+    trained.save_scene(calm_folder / "scenes")
+    arguments = "--format=tflite", "--size=any", "--name=scenes", "--version=3"
+    arguments += ("--label_maps=scenes/map5.png",)
+    process = run(calm_folder, *arguments)
+    assert process.returncode == 0, process.stderr
+    path = calm_folder / "run/export/tflite/scenes-3-any-float32.tflite"
+    assert path.is_file()
+    again = run(calm_folder, *arguments)
+    assert again.returncode == 2
+    assert "must not be there yet" in again.stderr
+    # A server does not take it for a model.
+    assert not [p for p in path.parent.iterdir() if p.name.isdigit()]
+
+
+def test_label_maps_of_a_folder_are_taken(calm_folder):
+    trained.save_scene(calm_folder / "maps", size=(40, 24))
+    arguments = "--format=tflite", "--precision=int8", "--out=given"
+    process = run(calm_folder, *arguments, "--label_maps=maps/map5.png")
+    assert process.returncode == 0, process.stderr
+    bad = run(calm_folder, *arguments, "--version=9", "--label_maps=maps")
+    assert bad.returncode == 2  # The photo beside it is no label map.
+    assert "photo5.png" in bad.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--weights=float16"], "`--weights` must go without `--format=tflit"),
+        (["--size=20,20,3"], "`--size` must be height,width or any"),
+        (["--size=17,16"], "must be multiples of 2; (16, 16) would do"),
+        (["--label_maps=nowhere.png"], "nowhere.png"),
+        (["--label_maps=run/checkpoints"], "without .bmp"),
+    ],
+)
+def test_wrong_options_of_tflite_are_told(calm_folder, arguments, message):
+    process = run(calm_folder, "--format=tflite", "--out=wrong", *arguments)
+    assert process.returncode == 2
+    assert message in process.stderr
+    assert not [*calm_folder.glob("wrong/**/*.tflite")]
+
+
+def test_real_label_maps_are_needed_for_int8(calm_folder, tmp_path):
+    config = tiny.config(dataset="folder")
+    trained.make_workdir(tmp_path / "run", config)
+    process = run(tmp_path, "--format=tflite", "--precision=int8")
+    assert process.returncode == 2
+    assert "`--label_maps` is needed for --precision=int8" in process.stderr
+    process = run(tmp_path, "--format=tflite")
+    assert process.returncode == 0, process.stderr
+    assert "regions of random labels stand in" in process.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--precision=int8"], "must be one of float32, float16. Received: 'i"),
+        (["--size=16,16"], "`--size` must go without `--format=tfjs`"),
+    ],
+)
+def test_wrong_options_of_tfjs_are_told(calm_folder, arguments, message):
+    process = run(calm_folder, "--format=tfjs", *arguments)
+    assert process.returncode == 2
+    assert message in process.stderr
+
+
+def test_failed_conversion_exits_with_1(calm_folder, monkeypatch):
+    def convert(*_):
+        raise converter.ConverterError("No converter.")
+
+    monkeypatch.setattr(converter, "convert", convert)
+    trained.save_scene(calm_folder / "scenes")
+    process = run(calm_folder, "--format=tfjs", "--label_maps=scenes/map5.png")
+    assert process.returncode == 1
+    assert "oasis_tf.export: No converter." in process.stderr

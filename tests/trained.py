@@ -16,6 +16,7 @@ from absl import logging
 from PIL import Image
 
 from oasis_tf import config as config_lib
+from oasis_tf.data.label_map import one_hot
 from oasis_tf.data.toy_scenes import Builder
 from oasis_tf.data.toy_scenes import scenes
 from oasis_tf.exporters import saved_model
@@ -41,10 +42,30 @@ def networks(config=tiny.CONFIG):
     return pair
 
 
-def make_workdir(folder, config=tiny.CONFIG, info=Builder.INFO):
+def calm_generator(config=tiny.CONFIG):
+    """Returns a generator whose pictures change little where it does.
+
+    That of `networks` divides by wrong singular values: a rounding error in it
+    grows to other pictures.
+    """
+    generator = build_generator(config.generator, tiny.SEMANTIC_CHANNELS)
+    rng = np.random.default_rng(0)
+    label_map = tiny.batch(size=6)["label_map"]
+    semantic_map = one_hot(label_map, tiny.SEMANTIC_CHANNELS)
+    for _ in range(10):  # Until singular values and statistics fit.
+        shape = [*label_map.shape, generator.noise_channels]
+        noise = np.float32(rng.normal(size=shape))
+        generator(noise, semantic_map, training=True)
+    kernel = generator.conv_out.kernel
+    kernel.assign(kernel * 0.5 / np.std(generator(noise, semantic_map)))
+    return generator
+
+
+def make_workdir(folder, config=tiny.CONFIG, info=Builder.INFO, generator=None):
     """Writes a work directory; returns its path."""
     folder = pathlib.Path(folder)
-    generator, discriminator = networks(config)
+    lively, discriminator = networks(config)
+    generator = generator or lively
     checkpoint.save_models(
         folder / "checkpoints",
         generator=generator,

@@ -2,9 +2,9 @@
 
 import json
 
-import keras
 import tensorflow as tf
 
+from oasis_tf.exporters.plain_network import PlainNetwork
 from oasis_tf.exporters.signatures import Argument
 from oasis_tf.exporters.signatures import Signature
 from oasis_tf.exporters.signatures import describe
@@ -23,10 +23,8 @@ _DESCRIBE = Signature(
 )
 
 
-class ServedNetwork(tf.Module):
+class ServedNetwork(PlainNetwork):
     """A network behind the signatures of a SavedModel.
-
-    Its weights are plain variables: the SavedModel holds no Keras object.
 
     Args:
         network: `Generator` or `Discriminator`.
@@ -38,41 +36,18 @@ class ServedNetwork(tf.Module):
     """
 
     def __init__(self, network, info, weights, max_pixels):
-        super().__init__(name="served_network")
         if weights not in WEIGHT_DTYPES:
             raise ValueError(
                 f"`weights` must be one of {', '.join(WEIGHT_DTYPES)}. "
                 f"Received: {weights!r}."
             )
+        super().__init__(inference_form(network), weights)
         self.info = info
         self._max_pixels = max_pixels
         self._size_multiple = network.size_multiple
-        network = inference_form(network)
-        places = [  # Of u and v nothing is read.
-            v for v in network.variables if v.name not in ("u", "v")
-        ]
-        self.weights = [
-            tf.Variable(
-                tf.cast(v.value, weights if v.name == "kernel" else v.dtype),
-                trainable=False,
-                name=v.path,
-            )
-            for v in places
-        ]
-        # A function, not an attribute: what a module holds is saved with it.
-        self._call = _with_weights(network, places, self.weights)
-
-    @property
-    def signatures(self):
-        """Dict of name -> `Signature`; each is a method of that name."""
-        raise NotImplementedError
 
     def compile(self):
-        """Returns a dict of name -> `tf.function` of the signatures."""
-        functions = {
-            name: signature.compile(getattr(self, name))
-            for name, signature in self.signatures.items()
-        }
+        functions = super().compile()
         texts = self.texts()
         functions["describe"] = _DESCRIBE.compile(
             lambda key: {"value": _look_up(key, texts)}
@@ -189,26 +164,6 @@ class ServedNetwork(tf.Module):
         ]
         with tf.control_dependencies(checks):
             return tf.identity(first)
-
-
-def _with_weights(network, places, weights):
-    """Returns the network as a function that reads other variables.
-
-    Args:
-        network: `keras.Model`.
-        places: list of the network's variables to replace.
-        weights: list of `tf.Variable`, one for each, of any dtype.
-    """
-
-    def call(*inputs):
-        state = [
-            (place, tf.cast(weight, place.dtype))
-            for place, weight in zip(places, weights, strict=True)
-        ]
-        with keras.StatelessScope(state_mapping=state):
-            return network(*inputs)
-
-    return call
 
 
 def _num_pixels(shapes):

@@ -22,6 +22,10 @@ class BatchNorm(keras.layers.Layer):
         momentum: of the moving averages. 0.9 here is PyTorch's 0.1.
         epsilon: added to the variance.
 
+    Attributes:
+        is_fused: whether inference is one operation, which is faster; light
+            runtimes lack it and need products and sums.
+
     Call arguments:
         x: `[B, H, W, C]`.
         training: whether to use and collect the batch's statistics.
@@ -37,6 +41,7 @@ class BatchNorm(keras.layers.Layer):
         super().__init__(**kwargs)
         self.momentum = momentum
         self.epsilon = epsilon
+        self.is_fused = True
 
     def build(self, x_shape):
         self.moving_mean = self._statistic("moving_mean", x_shape[-1], "zeros")
@@ -56,6 +61,9 @@ class BatchNorm(keras.layers.Layer):
         )
 
     def call(self, x, training=False):
+        if not training and not self.is_fused:
+            scale = tf.math.rsqrt(self.moving_variance + self.epsilon)
+            return x * scale + (-self.moving_mean * scale)
         if not training:
             y, _, _ = self._fused(x, self.moving_mean, self.moving_variance)
             return y

@@ -1,7 +1,7 @@
 """Networks without what only training needs."""
 
 
-def inference_form(network):
+def inference_form(network, has_fused_norm=True):
     """Returns a copy of a network that computes the same with less.
 
     Its kernels are divided by their largest singular value once and for all,
@@ -9,6 +9,8 @@ def inference_form(network):
 
     Args:
         network: built `Generator` or `Discriminator`.
+        has_fused_norm: whether batch norm is one operation, for runtimes that
+            have it, or products and sums, for any.
 
     Returns:
         Another one of the same class, which cannot be trained on.
@@ -22,4 +24,6 @@ def inference_form(network):
     for block in copy.residual_blocks:
         for conv in block.spectral_convs:
             conv.fold()
+        for norm in getattr(block, "batch_norms", []):  # The generator's.
+            norm.is_fused = has_fused_norm
     return copy

@@ -1,0 +1,120 @@
+"""The averaged generator for TensorFlow.js, in a browser or in Node."""
+
+import base64
+import hashlib
+import json
+import os
+import pathlib
+import tempfile
+
+import numpy as np
+import tensorflow as tf
+
+from oasis_tf.data import reading
+from oasis_tf.data.image import to_uint8
+from oasis_tf.data.label_map import one_hot
+from oasis_tf.exporters import converter
+from oasis_tf.exporters import light_files
+from oasis_tf.exporters.comparison import examples
+from oasis_tf.exporters.comparison import noise_of
+from oasis_tf.exporters.light_generator import LightGenerator
+
+PRECISIONS = ("float32", "float16")
+
+DESCRIPTION = "oasis.json"
+"""Beside model.json: what `light_files.facts` returns, and the files' sums."""
+
+CHECK = "check.json"
+"""Beside it: inputs, and the picture that the network draws of them."""
+
+
+def export_generator(
+    generator, config, info, folder, precision, label_map, progress=print
+):
+    """Writes a folder with a graph model of TF.js.
+
+    Its one signature is `synthesize_places` of `LightGenerator`, in any size:
+    with one place it is global noise, with two a local edit, with a place for
+    each pixel 3D noise. (A generator without noise has `synthesize`.) The
+    folder appears when it is complete.
+
+    What runs the model can compare itself with the network: `check.json` has a
+    label map, noise and the picture.
+
+    Args:
+        generator: `Generator`, with the statistics to infer with.
+        config: `Config` of its training.
+        info: `DatasetInfo`.
+        folder: path, which must not be there.
+        precision: "float32", or "float16": weights of half the size, which are
+            brought to float32 when they are loaded.
+        label_map: `[H, W]`, int32. Labels, for `check.json`.
+        progress: function of a line of text.
+
+    Raises:
+        ConverterError: if the converter cannot be had, or does not convert.
+        ValueError: if the precision is none, or the folder is there.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(
+            f"`precision` must be one of {', '.join(PRECISIONS)}. Received: "
+            f"{precision!r}."
+        )
+    folder = pathlib.Path(folder)
+    light_files.check_free(folder)
+    light = LightGenerator(generator, config.generator.noise)
+    name = [*light.signatures][-1]
+    signature = light.signatures[name]
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(
+        prefix=".", dir=folder.parent
+    ) as temporary:
+        saved_model = os.path.join(temporary, "saved_model")
+        tf.saved_model.save(
+            light, saved_model, signatures={name: light.compile()[name]}
+        )
+        model = pathlib.Path(temporary, "model")
+        converter.convert(
+            saved_model,
+            name,
+            model,
+            ["--quantize_float16=*"] if precision == "float16" else [],
+            progress,
+        )
+        check = _check(generator, name, signature, label_map)
+        (model / CHECK).write_text(json.dumps(check))
+        description = light_files.facts(
+            config, info, generator, {name: signature}, {}
+        )
+        description |= {
+            "precision": precision,
+            "files": {
+                file.name: {
+                    "num_bytes": file.stat().st_size,
+                    "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+                }
+                for file in sorted(model.iterdir())
+            },
+        }
+        (model / DESCRIPTION).write_text(json.dumps(description, indent=1))
+        os.rename(model, folder)
+
+
+def _check(generator, name, signature, label_map):
+    """Returns inputs and the network's picture of them, as JSON takes it."""
+    [inputs] = examples(signature, [label_map])
+    semantic_map = one_hot(inputs["label_map"], generator.semantic_channels)
+    image = to_uint8(generator(noise_of(name, inputs), semantic_map))
+    png = reading.encode_image(image.numpy()[0])
+    return {
+        "signature": name,
+        "inputs": {
+            key: {
+                "dtype": str(value.dtype),
+                "shape": value.shape,
+                "values": np.ravel(value).tolist(),
+            }
+            for key, value in inputs.items()
+        },
+        "image_png": base64.b64encode(png).decode(),
+    }

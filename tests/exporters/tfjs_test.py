@@ -1,0 +1,215 @@
+"""The folder for TensorFlow.js; what runs it is tests/web's matter."""
+
+import base64
+import hashlib
+import io
+import json
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from oasis_tf.data.image import to_uint8
+from oasis_tf.data.label_map import one_hot
+from oasis_tf.data.toy_scenes import Builder
+from oasis_tf.exporters import converter
+from oasis_tf.exporters import tfjs
+from tests import tiny
+from tests import trained
+
+LABEL_MAP = tiny.batch(size=1)["label_map"][0]
+
+
+@pytest.fixture
+def converted(monkeypatch):
+    """Stands in for the converter; a list of its calls' arguments."""
+    calls = []
+
+    def convert(saved_model, signature, folder, arguments, progress):
+        model = tf.saved_model.load(saved_model)
+        calls.append((model.signatures[signature], arguments))
+        folder.mkdir()
+        (folder / "model.json").write_text("{}")
+        (folder / "group1-shard1of1.bin").write_bytes(b"weights")
+
+    monkeypatch.setattr(converter, "convert", convert)
+    return calls
+
+
+def export(folder, config=tiny.CONFIG, precision="float32"):
+    generator, _ = trained.networks(config)
+    tfjs.export_generator(
+        generator, config, Builder.INFO, folder, precision, LABEL_MAP
+    )
+    return generator
+
+
+def test_signature_draws_every_place_by_its_vector(tmp_path, converted):
+    generator = export(tmp_path / "model")
+    [(signature, _)] = converted
+    z = np.random.default_rng(0).normal(size=[1, 3, 2]).astype(np.float32)
+    place_map = np.arange(256).reshape(1, 16, 16) % 3
+    image = signature(
+        label_map=tf.constant(LABEL_MAP[None]),
+        z=tf.constant(z),
+        place_map=tf.constant(place_map, tf.int32),
+    )["image"]
+    expected = generator(
+        z[0][place_map], one_hot(LABEL_MAP[None], tiny.SEMANTIC_CHANNELS)
+    )
+    largest = np.abs(
+        image.numpy().astype(int) - to_uint8(expected).numpy()
+    ).max()
+    assert largest <= 1
+
+
+@pytest.mark.parametrize("noise", ["image", "none"])
+def test_check_is_the_network_s_picture(tmp_path, converted, noise):
+    config = tiny.config(generator={"noise": noise})
+    generator = export(tmp_path / "model", config)
+    check = json.loads((tmp_path / "model/check.json").read_text())
+    inputs = {
+        name: np.array(i["values"], i["dtype"]).reshape(i["shape"])
+        for name, i in check["inputs"].items()
+    }
+    if noise == "none":
+        assert set(inputs) == {"label_map"}
+        noise_map = np.zeros([1, 16, 16, 0], np.float32)
+    else:
+        assert len(np.unique(inputs["place_map"])) == 2
+        noise_map = inputs["z"][0][inputs["place_map"]]
+    expected = generator(
+        noise_map, one_hot(inputs["label_map"], tiny.SEMANTIC_CHANNELS)
+    )
+    png = base64.b64decode(check["image_png"])
+    np.testing.assert_array_equal(
+        np.array(Image.open(io.BytesIO(png))), to_uint8(expected)[0]
+    )
+
+
+def test_sums_of_all_files_are_told(tmp_path, converted):
+    export(tmp_path / "model")
+    facts = json.loads((tmp_path / "model/oasis.json").read_text())
+    assert set(facts["files"]) == {
+        "model.json",
+        "group1-shard1of1.bin",
+        "check.json",
+    }
+    for name, told in facts["files"].items():
+        content = (tmp_path / "model" / name).read_bytes()
+        assert told["num_bytes"] == len(content)
+        assert told["sha256"] == hashlib.sha256(content).hexdigest()
+    assert facts["dataset_info"]["name"] == "toy_scenes"
+    assert list(facts["signatures"]) == ["synthesize_places"]
+
+
+def test_float16_is_the_converter_s_matter(tmp_path, converted):
+    export(tmp_path / "model", precision="float16")
+    [(_, arguments)] = converted
+    assert arguments == ["--quantize_float16=*"]
+
+
+def test_failed_conversion_leaves_nothing(tmp_path, monkeypatch):
+    def convert(*_):
+        raise converter.ConverterError("No.")
+
+    monkeypatch.setattr(converter, "convert", convert)
+    with pytest.raises(converter.ConverterError):
+        export(tmp_path / "models/model")
+    assert not [*(tmp_path / "models").iterdir()]
+
+
+def test_what_is_there_is_kept(tmp_path, converted):
+    export(tmp_path / "model")
+    before = (tmp_path / "model/oasis.json").read_text()
+    with pytest.raises(ValueError, match="must not be there yet"):
+        export(tmp_path / "model", precision="float16")
+    assert (tmp_path / "model/oasis.json").read_text() == before
+
+
+def test_unknown_precision_is_told(tmp_path):
+    with pytest.raises(ValueError, match="must be one of float32, float16"):
+        export(tmp_path / "model", precision="int8")
+
+
+class TestConverter:
+    @pytest.fixture
+    def cache(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        return tmp_path / "oasis_tf/tfjs_converter"
+
+    def convert(self, told=None):
+        progress = told.append if told is not None else print
+        converter.convert("in", "serve", "out", ["--more"], progress)
+
+    def fake_run(self, monkeypatch):
+        """Returns a list of the commands that would have been run."""
+        commands = []
+
+        def run(command, must):
+            commands.append([str(part) for part in command])
+            if "venv" in commands[-1]:
+                pathlib.Path(command[-1]).mkdir(parents=True)
+
+        monkeypatch.setattr(converter, "_run", run)
+        return commands
+
+    def test_without_a_package_index_says_so(self, cache, monkeypatch):
+        monkeypatch.setenv("PIP_NO_INDEX", "1")
+        message = "must be installed once, for which pip needs its package"
+        with pytest.raises(converter.ConverterError, match=message) as error:
+            self.convert()
+        assert "No matching distribution" in str(error.value)
+        # The next attempt starts anew.
+        assert not (cache / ".ready").exists()
+
+    def test_environment_is_made_once(self, cache, monkeypatch):
+        commands, told = self.fake_run(monkeypatch), []
+        self.convert(told)
+        self.convert()
+        assert [c[1:3] for c in commands[:2]] == [["-m", "venv"], ["-m", "pip"]]
+        assert len(commands) == 4
+        assert commands[2] == commands[3]
+        assert commands[3][0] == str(cache / "bin/python")
+        assert commands[3][-3:] == ["--more", "in", "out"]
+        assert "3 GB" in told[0]
+
+    def test_environment_of_other_versions_is_made_anew(
+        self, cache, monkeypatch
+    ):
+        commands = self.fake_run(monkeypatch)
+        self.convert()
+        (cache / ".ready").write_text("tensorflowjs==4.21.0")
+        (cache / "old").touch()
+        self.convert()
+        assert len(commands) == 6
+        assert not (cache / "old").exists()
+
+    def test_other_python_is_looked_for(self, cache, monkeypatch):
+        commands = self.fake_run(monkeypatch)
+        monkeypatch.setattr(converter.sys, "version_info", (3, 13, 1))
+        monkeypatch.setattr(
+            converter.shutil, "which", lambda name: name == "python3.11"
+        )
+        self.convert()
+        assert commands[0][0] == "python3.11"
+
+    def test_no_such_python_is_told(self, cache, monkeypatch):
+        monkeypatch.setattr(converter.sys, "version_info", (3, 13, 1))
+        monkeypatch.setattr(converter.shutil, "which", lambda name: None)
+        with pytest.raises(converter.ConverterError, match="python3.12"):
+            self.convert()
+
+    def test_what_the_converter_says_is_told(self, cache, monkeypatch):
+        (cache.parent / "bin").mkdir(parents=True)
+        program = cache.parent / "bin/python"
+        program.write_text("#!/bin/sh\necho Unsupported Ops: X >&2; exit 3\n")
+        program.chmod(0o755)
+        monkeypatch.setattr(
+            converter, "_environment", lambda progress: cache.parent
+        )
+        message = "must take the model. Received exit code 3:\nUnsupported Ops"
+        with pytest.raises(converter.ConverterError, match=message):
+            self.convert()

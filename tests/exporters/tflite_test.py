@@ -1,0 +1,236 @@
+"""TFLite models: what they draw, where they run, what is refused."""
+
+import functools
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from oasis_tf.data.label_map import one_hot
+from oasis_tf.data.toy_scenes import Builder
+from oasis_tf.exporters import comparison
+from oasis_tf.exporters import tflite
+from tests import tiny
+from tests import trained
+
+LABEL_MAPS = [
+    np.asarray(label_map) for label_map in tiny.batch(size=6)["label_map"]
+]
+SIZE = LABEL_MAPS[0].shape
+
+
+@functools.cache
+def network(noise_kind):
+    """Returns a config and a calm generator."""
+    # Large enough for 8 bits: small kernels stay in float.
+    sizes = {
+        "channels": (32, 32, 24),
+        "noise_channels": 2,
+        "spade_channels": 16,
+    }
+    config = tiny.config(generator=sizes | {"noise": noise_kind})
+    generator = trained.calm_generator(config)
+    return config, generator
+
+
+def export(path, precision="float32", size=SIZE, noise="image"):
+    config, generator = network(noise)
+    return tflite.export_generator(
+        generator,
+        config,
+        Builder.INFO,
+        path,
+        precision,
+        size,
+        LABEL_MAPS,
+        progress=lambda line: None,
+    )
+
+
+@pytest.mark.parametrize("size", [SIZE, None])
+@pytest.mark.parametrize(
+    ("precision", "least"),
+    [("float32", 80), ("float16", 50), ("int8_dynamic", 30), ("int8", 20)],
+)
+def test_draws_what_the_network_draws(tmp_path, precision, least, size):
+    path = tmp_path / "model.tflite"
+    differences = export(path, precision, size)
+    assert set(differences) == {"synthesize", "resample"}
+    model = tflite.Model(path.read_bytes())
+    _, generator = network("image")
+    signatures = json.loads((tmp_path / "model.json").read_text())["signatures"]
+    assert set(signatures) == set(differences)
+    for name in differences:
+        # As another program would make its inputs, of the last map.
+        label_map = LABEL_MAPS[-1][None]
+        z, z_local = np.random.default_rng(5).normal(size=[2, 1, 2])
+        inputs = {"label_map": label_map, "z": np.float32(z)}
+        noise = np.tile(np.float32(z)[:, None, None], [1, *SIZE, 1])
+        if name == "resample":
+            mask = np.zeros([1, *SIZE], np.float32)
+            mask[:, :, : SIZE[1] // 2] = 1
+            inputs |= {"z_local": np.float32(z_local), "noise_mask": mask}
+            noise[:, :, : SIZE[1] // 2] = z_local
+        image = model.run(name, inputs)
+        assert image.shape == (1, *SIZE, 3) and image.dtype == np.uint8
+        assert image.std() > 30
+        compared = comparison.Comparison(generator)
+        compared.add(image, label_map, noise)
+        assert compared.difference().psnr > least
+        if precision == "float32":
+            assert compared.difference().largest_value < 1e-4
+            assert differences[name].largest_value < 1e-4
+
+
+def test_any_size_is_any_that_the_network_works_in(tmp_path):
+    path = tmp_path / "model.tflite"
+    export(path, size=None)
+    model = tflite.Model(path.read_bytes())
+    _, generator = network("image")
+    z = np.ones([1, 2], np.float32)
+    for height, width in ((16, 16), (8, 24), (32, 16)):
+        label_map = np.full([1, height, width], 3, np.int32)
+        label_map[:, height // 2 :] = 1
+        image = model.run("synthesize", {"label_map": label_map, "z": z})
+        compared = comparison.Comparison(generator)
+        compared.add(image, label_map, np.ones([1, height, width, 2], "f4"))
+        assert compared.difference().largest_value < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("noise", "signatures"),
+    [("none", {"synthesize"}), ("pixel", {"synthesize", "resample"})],
+)
+def test_other_noise(tmp_path, noise, signatures):
+    differences = export(tmp_path / "model.tflite", noise=noise)
+    assert set(differences) == signatures
+
+
+def test_smaller_precisions_are_smaller_files(tmp_path):
+    sizes = []
+    for precision in ("float32", "float16", "int8_dynamic"):
+        path = tmp_path / f"{precision}.tflite"
+        export(path, precision)
+        sizes.append(path.stat().st_size)
+    assert sizes == sorted(sizes, reverse=True)
+
+
+def test_runs_without_tensorflow(tmp_path):
+    path = tmp_path / "model.tflite"
+    export(path)
+    program = f"""
+import sys
+sys.modules["tensorflow"] = sys.modules["keras"] = None
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+runner = Interpreter({str(path)!r}).get_signature_runner("synthesize")
+label_map = np.full([1, {SIZE[0]}, {SIZE[1]}], 2, np.int32)
+image = runner(label_map=label_map, z=np.zeros([1, 2], np.float32))["image"]
+print(image.shape, image.dtype)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True
+    )
+    assert done.stdout == f"(1, {SIZE[0]}, {SIZE[1]}, 3) uint8\n", done.stderr
+
+
+def test_beside_it_is_what_a_program_needs(tmp_path):
+    path = tmp_path / "model.tflite"
+    differences = export(path, "float16")
+    facts = json.loads((tmp_path / "model.json").read_text())
+    assert facts["dataset_info"]["class_names"] == list(
+        Builder.INFO.class_names
+    )
+    assert facts["precision"] == "float16"
+    assert facts["size"] == list(SIZE)
+    assert facts["noise_channels"] == 2
+    difference = facts["differences"]["synthesize"]
+    assert difference["psnr"] in (differences["synthesize"].psnr, None)
+    assert difference["num_images"] == 4
+
+
+@pytest.mark.parametrize("precision", tflite.PRECISIONS)
+def test_model_that_draws_something_else_is_not_kept(
+    tmp_path, monkeypatch, precision
+):
+    convert = tflite._convert
+
+    def without_weights(folder, *arguments):
+        model = convert(folder, *arguments)
+        # As a conversion that drops the weights: half of them are zeros.
+        half = len(model) // 4
+        return model[:half] + bytes(2 * half) + model[3 * half :]
+
+    monkeypatch.setattr(tflite, "_convert", without_weights)
+    with pytest.raises((tflite.ConversionError, ValueError, RuntimeError)):
+        export(tmp_path / "model.tflite", precision)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_other_network_is_told_by_its_difference(tmp_path, monkeypatch):
+    config, generator = network("image")
+    other, _ = trained.networks()
+    monkeypatch.setattr(
+        tflite, "Comparison", lambda _: comparison.Comparison(other)
+    )
+    with pytest.raises(tflite.ConversionError, match="at most 0.0001 from"):
+        export(tmp_path / "model.tflite")
+    with pytest.raises(tflite.ConversionError, match="PSNR of at least 40 dB"):
+        export(tmp_path / "model.tflite", "float16")
+    assert not [*tmp_path.iterdir()]
+
+
+def test_what_is_there_is_kept(tmp_path):
+    path = tmp_path / "model.tflite"
+    path.write_text("mine")
+    with pytest.raises(ValueError, match="must not be there yet"):
+        export(path)
+    assert path.read_text() == "mine"
+
+
+def test_unknown_precision_is_told(tmp_path):
+    with pytest.raises(ValueError, match="`precision` must be one of"):
+        export(tmp_path / "model.tflite", "int4")
+
+
+@pytest.mark.parametrize("keep", [0, 3, 100, 5000])
+def test_truncated_file_is_a_clear_error(tmp_path, keep):
+    path = tmp_path / "model.tflite"
+    export(path)
+    with pytest.raises(ValueError):
+        tflite.Model(path.read_bytes()[:keep])
+
+
+class TestDifference:
+    def test_of_the_same(self):
+        _, generator = network("image")
+        compared = comparison.Comparison(generator)
+        label_map = LABEL_MAPS[0][None]
+        noise = np.zeros([1, *SIZE, 2], np.float32)
+        expected = generator(
+            noise, one_hot(label_map, tiny.SEMANTIC_CHANNELS)
+        ).numpy()
+        exact = np.uint8(np.round(np.clip(127.5 * expected + 127.5, 0, 255)))
+        compared.add(exact, label_map, noise)
+        difference = compared.difference()
+        assert difference.psnr == float("inf")
+        assert difference.largest_level == 0
+        assert difference.largest_value == 0
+
+    def test_of_one_level_everywhere(self):
+        _, generator = network("image")
+        compared = comparison.Comparison(generator)
+        label_map = LABEL_MAPS[0][None]
+        noise = np.zeros([1, *SIZE, 2], np.float32)
+        expected = generator(
+            noise, one_hot(label_map, tiny.SEMANTIC_CHANNELS)
+        ).numpy()
+        levels = np.round(np.clip(127.5 * expected + 127.5, 0, 255))
+        other = np.where(levels > 100, levels - 1, levels + 1).astype(np.uint8)
+        compared.add(other, label_map, noise)
+        difference = compared.difference()
+        assert abs(difference.psnr - 48.13) < 0.01  # 20 log10(255).
+        assert difference.largest_level == 1
+        assert 0.5 / 127.5 <= difference.largest_value <= 1 / 127.5
