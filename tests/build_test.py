@@ -47,7 +47,7 @@ def find_packages(root):
         for path in (root / "oasis_tf").rglob("*.py")
     }
     names = {".".join(folder.parts) for folder in folders}
-    return sorted(names | {"oasis_tf.configs"})
+    return sorted(names | {"oasis_tf.configs", "oasis_tf.web"})
 
 
 def find_pins(lines):

@@ -105,6 +105,14 @@ class ServedGenerator(ServedNetwork):
             ("B", "H", "W", self._channels),
             "3D noise, standard normal.",
         )
+        places = Argument(
+            "float32",
+            ("B", "P", self._channels),
+            "Standard normal: a vector for each place.",
+        )
+        place_map = Argument(
+            "int32", ("B", "H", "W"), "The pixel's place, 0..P-1."
+        )
         maps = {"label_map": label_map}
         files = {"label_map_bytes": label_map_bytes}
         image, file = {"image": _IMAGE}, {"image_bytes": image_bytes}
@@ -141,6 +149,11 @@ class ServedGenerator(ServedNetwork):
             "resample_from_noise": Signature(
                 "Draws label maps by two latent vectors, one inside a mask.",
                 maps | vectors | mask,
+                image,
+            ),
+            "synthesize_places": Signature(
+                "Draws label maps, with a latent vector for each of P places.",
+                maps | {"z": places, "place_map": place_map},
                 image,
             ),
             "resample_png": Signature(
@@ -182,6 +195,32 @@ class ServedGenerator(ServedNetwork):
         )
         with tf.control_dependencies([noise_size]):
             label_map = self._check_labels(label_map)
+        return {"image": self._draw(noise, label_map)}
+
+    def synthesize_places(self, label_map, z, place_map):
+        label_map = self._check_batch(
+            label_map, "label_map", z=z, place_map=place_map
+        )
+        size = self._check_size("label_map", tf.shape(label_map))
+        place_size = self._check_same_size(
+            "place_map", tf.shape(place_map)[1:], "label_map", size
+        )
+        with tf.control_dependencies([place_size]):
+            label_map = self._check_labels(label_map)
+        num_places = tf.shape(z)[1]
+        check = tf.debugging.Assert(
+            tf.reduce_all((place_map >= 0) & (place_map < num_places)),
+            [
+                "place_map: must be in 0..P-1 for z of P places,",
+                num_places,
+                "; got values from",
+                tf.reduce_min(place_map),
+                "to",
+                tf.reduce_max(place_map),
+            ],
+        )
+        with tf.control_dependencies([check]):
+            noise = noise_lib.placed_noise(z, place_map)
         return {"image": self._draw(noise, label_map)}
 
     def resample(self, label_map, seed, local_seed, noise_mask):

@@ -81,6 +81,7 @@ def export_generator(
             ["--quantize_float16=*"] if precision == "float16" else [],
             progress,
         )
+        _split_sums(model / "model.json")
         check = _check(generator, name, signature, label_map)
         (model / CHECK).write_text(json.dumps(check))
         description = light_files.facts(
@@ -98,6 +99,53 @@ def export_generator(
         }
         (model / DESCRIPTION).write_text(json.dumps(description, indent=1))
         os.rename(model, folder)
+
+
+def _split_sums(path):
+    """Takes sums of feature maps out of fused convolutions.
+
+    The converter makes a convolution without bias and the sum of a residual
+    block one operation, with the other feature map for a bias. The WASM back
+    end refuses that: a bias has one axis.
+
+    Args:
+        path: of model.json, which is changed.
+    """
+    model = json.loads(path.read_text())
+    nodes = model["modelTopology"]["node"]
+    kinds = {node["name"]: node["op"] for node in nodes}
+    sums = []
+    for node in nodes:
+        if node["op"] != "_FusedConv2D" or kinds[node["input"][2]] == "Const":
+            continue
+        name, (x, kernel, other) = node["name"], node["input"]
+        attributes = node["attr"]
+        fused = [
+            base64.b64decode(operation).decode()
+            for operation in attributes["fused_ops"]["list"]["s"]
+        ]
+        dtype = {"T": attributes["T"]}
+        node["name"], node["op"] = f"{name}/convolution", "Conv2D"
+        node["input"] = [x, kernel]
+        kept = ("T", "strides", "padding", "data_format", "dilations")
+        node["attr"] = {key: attributes[key] for key in kept}
+        total = {"op": "AddV2", "input": [node["name"], other], "attr": dtype}
+        if fused == ["BiasAdd", "LeakyRelu"]:
+            alpha = {"alpha": attributes["leakyrelu_alpha"]}
+            sums.append(total | {"name": f"{name}/sum"})
+            total = {
+                "op": "LeakyRelu",
+                "input": [f"{name}/sum"],
+                "attr": dtype | alpha,
+            }
+        elif fused != ["BiasAdd"]:
+            raise converter.ConverterError(
+                f"{name} must be a convolution with a sum and perhaps a leaky "
+                f"ReLU. Received: {', '.join(fused)}."
+            )
+        sums.append(total | {"name": name})
+    nodes += sums
+    path.write_text(json.dumps(model))
 
 
 def _check(generator, name, signature, label_map):

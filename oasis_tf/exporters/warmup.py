@@ -33,7 +33,7 @@ def write(path, signatures, size, info):
 
 
 def _example(name, argument, size, info):
-    free = {"B": 1, "H": size[0], "W": size[1]}
+    free = {"B": 1, "H": size[0], "W": size[1], "P": 1}
     shape = [free.get(n, n) for n in argument.shape]
     # One value stands for all: the record stays small at any size.
     value = 0

@@ -42,6 +42,7 @@ SIGNATURES = [
     "synthesize",
     "synthesize_from_3d_noise",
     "synthesize_from_noise",
+    "synthesize_places",
     "synthesize_png",
 ]
 
@@ -188,6 +189,30 @@ class GeneratorTest(SavedModelTest):
             "synthesize_from_3d_noise", label_map=LABEL_MAP, noise=noise
         )
         self.assertAllEqual(image, self.drawn(noise))
+
+    def test_places_have_noise_of_their_own(self):
+        rng = np.random.default_rng(1)
+        z = rng.normal(size=[3, 4, 2]).astype(np.float32)
+        place_map = rng.integers(0, 4, [3, 16, 16]).astype(np.int32)
+        image = self.ask(
+            "synthesize_places", label_map=LABEL_MAP, z=z, place_map=place_map
+        )
+        noise = np.stack([z[i][place_map[i]] for i in range(3)])
+        self.assertAllEqual(image, self.drawn(noise))
+
+    @parameterized.parameters(-1, 4)
+    def test_place_without_a_vector_is_told(self, place):
+        place_map = np.zeros([3, 16, 16], np.int32)
+        place_map[1, 2, 3] = place
+        with self.assertRaisesRegex(
+            tf.errors.InvalidArgumentError, f"place_map.*0..P-1.*{place}"
+        ):
+            self.ask(
+                "synthesize_places",
+                label_map=LABEL_MAP,
+                z=np.zeros([3, 4, 2], np.float32),
+                place_map=place_map,
+            )
 
     def resample(self, mask):
         return self.ask(

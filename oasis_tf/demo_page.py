@@ -1,0 +1,105 @@
+"""Makes a page to paint label maps on, and serves it.
+
+    python -m oasis_tf.demo_page --model=W
+
+The model is exported for TensorFlow.js, where that has not been done, and runs
+in the browser that looks at the page: no server draws. The page lies in
+`<W>/page/` and works from any web server; with `?server=http://host:8501` in
+its address it draws with a model server instead.
+
+The first time, TensorFlow.js and its converter are installed, for which npm and
+a network are needed. Exits with 2 if the command is wrong, with 1 if something
+cannot be installed, converted or served.
+"""
+
+import pathlib
+
+from absl import flags
+
+from oasis_tf import command_line
+from oasis_tf import model_files
+
+_MODEL = flags.DEFINE_string(
+    "model", None, "Work directory of a finished run, or of an import."
+)
+_OUT = flags.DEFINE_string(
+    "out", "", "Folder of the page; default: the work directory's page/."
+)
+_PRECISION = flags.DEFINE_enum(
+    "precision", "float16", ["float32", "float16"], "Of the model's weights."
+)
+_LABEL_MAPS = flags.DEFINE_string(
+    "label_maps",
+    "",
+    "Label file in the data set's own ids, or folder of them, to start from on "
+    "the page; default: generated data's own.",
+)
+_HOST = flags.DEFINE_string(
+    "host", "127.0.0.1", "Address to listen on; 0.0.0.0 for all."
+)
+_PORT = flags.DEFINE_integer(
+    "port", 8600, "Of the page.", lower_bound=1, upper_bound=65535
+)
+_BUILD_ONLY = flags.DEFINE_bool(
+    "build_only", False, "Make the page, do not serve it."
+)
+
+
+def main():
+    command_line.check_given(_MODEL)
+    # Imported late, so that --help and mistyped flags answer at once.
+    from oasis_tf.exporters import converter
+    from oasis_tf.exporters import page
+    from oasis_tf.exporters import tfjs
+
+    workdir = pathlib.Path(_MODEL.value)
+    out = command_line.make_folder(_OUT, _OUT.value or workdir / "page")
+    try:
+        model, label_maps, info = _export(workdir, tfjs)
+        page.build(out, model, label_maps, info)
+    except (converter.ConverterError, page.PageError) as error:
+        return command_line.fail(error, 1)
+    print(f"Page: {out.resolve()}")
+    if _BUILD_ONLY.value:
+        return 0
+    try:
+        page.serve(out, _HOST.value, _PORT.value)
+    except OSError as error:
+        return command_line.fail(
+            f"`--port` must be free on {_HOST.value}. Received: "
+            f"{_PORT.value} ({error.strerror}).",
+            1,
+        )
+    return 0
+
+
+def _export(workdir, tfjs):
+    """Returns the folder of the model, made if need be, and example maps."""
+    from oasis_tf.exporters import sample_maps
+    from oasis_tf.inference import networks
+
+    config, info, _ = model_files.find_checkpoints(workdir)
+    generator, step = networks.averaged_generator(workdir)
+    label_maps = sample_maps.read(
+        config,
+        info,
+        config.image_size,
+        generator.size_multiple,
+        _LABEL_MAPS.value,
+    )
+    if not label_maps:
+        print("No --label_maps: regions of random labels stand in for them.")
+        label_maps = sample_maps.draw(
+            config.image_size, info.semantic_channels, 4
+        )
+    name = f"{model_files.GENERATOR}-{max(1, step)}-any-{_PRECISION.value}"
+    folder = workdir / model_files.EXPORT / "tfjs" / name
+    if not folder.exists():
+        tfjs.export_generator(
+            generator, config, info, folder, _PRECISION.value, label_maps[0]
+        )
+    return folder, label_maps, info
+
+
+if __name__ == "__main__":
+    command_line.run(main)

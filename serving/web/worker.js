@@ -1,0 +1,172 @@
+// Runs the TensorFlow.js model away from the page. A classic worker: the
+// libraries are scripts that put themselves into `tf`.
+"use strict";
+
+importScripts("vendor/tf-core.js", "vendor/tf-converter.js");
+
+const BACKENDS = ["webgpu", "webgl", "wasm"]; // The quicker one first.
+let model = null;
+let facts = null;
+
+self.onmessage = async ({ data }) => {
+  try {
+    const work = { load, draw }[data.kind];
+    self.postMessage({ id: data.id, result: await work(data) });
+  } catch (error) {
+    self.postMessage({ id: data.id, error: error.message || String(error) });
+  }
+};
+
+const say = (progress) => self.postMessage({ progress });
+
+async function load({ address, backend }) {
+  const folder = address.replace(/\/*$/, "/");
+  facts = await readJson(`${folder}oasis.json`);
+  const files = await readFiles(folder, facts.files);
+  const { used, missing } = await start(backend);
+  const topology = parse(files, "model.json");
+  const manifest = topology.weightsManifest;
+  model = await tf.loadGraphModel(tf.io.fromMemory({
+    modelTopology: topology.modelTopology,
+    format: topology.format,
+    signature: topology.signature,
+    weightSpecs: manifest.flatMap((group) => group.weights),
+    weightData: await new Blob(manifest.flatMap((group) =>
+      group.paths.map((path) => files.get(path)))).arrayBuffer(),
+  }));
+  say("Comparing it with the network...");
+  const difference = await check(parse(files, "check.json"));
+  return { facts, backend: used, missing, difference };
+}
+
+async function readJson(address) {
+  const response = await fetch(address);
+  if (!response.ok)
+    throw new Error(`${address} must be there. Received: HTTP ${response.status}.`);
+  try {
+    return await response.json();
+  } catch {
+    throw new Error(`${address} must be JSON, as the export wrote it.`);
+  }
+}
+
+/** Returns the files of a model by their names, each as it was exported. */
+async function readFiles(folder, sums) {
+  const files = new Map();
+  const total = Object.values(sums).reduce((sum, f) => sum + f.num_bytes, 0);
+  let loaded = 0;
+  for (const [name, { num_bytes: expected, sha256 }] of Object.entries(sums)) {
+    const response = await fetch(folder + name);
+    if (!response.ok)
+      throw new Error(
+        `${folder}${name} must be there. Received: HTTP ${response.status}.`);
+    const bytes = await response.arrayBuffer();
+    if (bytes.byteLength !== expected)
+      throw new Error(
+        `${folder}${name} must have ${expected} bytes. Received: ` +
+          `${bytes.byteLength}. Export the model again.`);
+    // Only secure pages have it; localhost is one.
+    if (self.crypto?.subtle) {
+      const sum = await crypto.subtle.digest("SHA-256", bytes);
+      const text = Array.from(new Uint8Array(sum), (byte) =>
+        byte.toString(16).padStart(2, "0")).join("");
+      if (text !== sha256)
+        throw new Error(
+          `${folder}${name} is not what was exported: its SHA-256 differs. ` +
+            "Export the model again.");
+    }
+    files.set(name, bytes);
+    loaded += expected;
+    say(`Loading the model: ${Math.round((100 * loaded) / total)} %`);
+  }
+  return files;
+}
+
+const parse = (files, name) =>
+  JSON.parse(new TextDecoder().decode(files.get(name)));
+
+/** Starts the back end that is wanted, or the first that works. */
+async function start(backend) {
+  const missing = [];
+  for (const name of backend === "auto" ? BACKENDS : [backend]) {
+    say(`Starting ${name}...`);
+    try {
+      if (name === "webgpu" && !(await navigator.gpu?.requestAdapter()))
+        throw new Error("this browser has none");
+      if (name === "webgl" && backend === "auto" && isSoftware())
+        throw new Error("this browser draws it in software");
+      importScripts(`vendor/tf-backend-${name}.js`);
+      if (name === "wasm") tf.wasm.setWasmPaths(new URL("vendor/", location).href);
+      if (!(await tf.setBackend(name))) throw new Error("it does not start");
+      await tf.ready();
+      return { used: name, missing };
+    } catch (error) {
+      missing.push(`${name}: ${error.message}`);
+    }
+  }
+  throw new Error(
+    `This browser cannot run the model. ${missing.join("; ")}.`);
+}
+
+/** Returns whether WebGL is the processor's work, at which WASM is better. */
+function isSoftware() {
+  const context = new OffscreenCanvas(1, 1).getContext("webgl2");
+  const extension = context?.getExtension("WEBGL_debug_renderer_info");
+  const renderer = extension
+    ? context.getParameter(extension.UNMASKED_RENDERER_WEBGL) : "";
+  return /swiftshader|llvmpipe|software|basic render/i.test(renderer);
+}
+
+/** Returns the pixels of a picture, [H, W, 3], as a flat array. */
+async function run(inputs) {
+  const [signature] = Object.values(facts.signatures);
+  const names = Object.keys(signature.inputs);
+  const tensors = {};
+  for (const { name } of model.inputs) {
+    const key = names.find((n) => name.split(":")[0] === n);
+    tensors[name] = inputs[key];
+  }
+  try {
+    const output = model.execute(tensors);
+    const pixels = await output.data();
+    output.dispose();
+    return pixels;
+  } finally {
+    Object.values(inputs).forEach((tensor) => tensor.dispose());
+  }
+}
+
+async function draw({ width, height, labels, placeMap, z, numPlaces }) {
+  const start = performance.now();
+  const shape = [1, height, width];
+  const inputs = { label_map: tf.tensor(labels, shape, "int32") };
+  if (facts.noise_channels) {
+    inputs.z = tf.tensor(z, [1, numPlaces, facts.noise_channels], "float32");
+    inputs.place_map = tf.tensor(placeMap, shape, "int32");
+  }
+  const values = await run(inputs);
+  const pixels = new Uint8ClampedArray(4 * width * height).fill(255);
+  for (let i = 0; i < width * height; i++)
+    for (let c = 0; c < 3; c++) pixels[4 * i + c] = values[3 * i + c];
+  return { pixels, milliseconds: performance.now() - start };
+}
+
+/** Returns the largest difference from the network's picture, in levels. */
+async function check({ inputs, image_png: png }) {
+  const tensors = Object.fromEntries(
+    Object.entries(inputs).map(([name, { dtype, shape, values }]) => [
+      name, tf.tensor(values, shape, dtype),
+    ]));
+  const values = await run(tensors);
+  const response = await fetch(`data:image/png;base64,${png}`);
+  const bitmap = await createImageBitmap(await response.blob());
+  const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
+  const context = canvas.getContext("2d");
+  context.drawImage(bitmap, 0, 0);
+  const { data } = context.getImageData(0, 0, bitmap.width, bitmap.height);
+  let largest = 0;
+  for (let i = 0; i < bitmap.width * bitmap.height; i++)
+    for (let c = 0; c < 3; c++)
+      largest = Math.max(largest, Math.abs(data[4 * i + c] - values[3 * i + c]));
+  return largest;
+}

@@ -1,0 +1,32 @@
+"""Makes `model/` anew, the small TensorFlow.js model that the tests draw with.
+
+    python -m tests.web.make_model
+
+It is kept in the repository because the converter is 3 GB to install.
+"""
+
+import pathlib
+import shutil
+
+import keras
+
+from oasis_tf.data.toy_scenes import Builder
+from oasis_tf.exporters import tfjs
+from tests import tiny
+from tests import trained
+
+FOLDER = pathlib.Path(__file__).with_name("model")
+
+
+def main():
+    keras.utils.set_random_seed(0)
+    generator = trained.calm_generator()
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    label_map = tiny.batch(size=1)["label_map"][0]
+    tfjs.export_generator(
+        generator, tiny.CONFIG, Builder.INFO, FOLDER, "float32", label_map
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,418 @@
+"""The page in a real browser: Chromium, without a screen."""
+
+import io
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+import numpy as np
+import pytest
+from PIL import Image
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.select import Select
+
+from oasis_tf.data.label_map import restore
+from oasis_tf.data.toy_scenes import Builder
+from oasis_tf.data.toy_scenes import scenes
+from oasis_tf.exporters import page
+from tests import trained
+from tests.serving import running
+
+MODEL = pathlib.Path(__file__).with_name("model")
+INFO = Builder.INFO
+WIDE = 64  # Of the first example: its ends do not see each other.
+GRASS = INFO.class_names.index("grass")
+SKY = INFO.class_names.index("sky")
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+
+pytestmark = pytest.mark.skipif(
+    not (CHROMIUM and DRIVER and shutil.which("npm")),
+    reason="Needs chromium, chromedriver and npm.",
+)
+
+
+def label_map(height=16, width=WIDE):
+    """Returns sky above, grass below."""
+    labels = np.full([height, width], SKY, np.int32)
+    labels[height // 2 :] = GRASS
+    return labels
+
+
+def build(folder):
+    folder.mkdir()
+    scene = scenes.draw_scene(0, 3, 16, 16)[1].astype(np.int32)
+    try:
+        page.build(folder, MODEL, [label_map(), scene], INFO)
+    except page.PageError as error:
+        pytest.skip(str(error))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return build(tmp_path_factory.mktemp("web") / "page")
+
+
+@pytest.fixture(scope="module")
+def address(folder):
+    port = running.free_port()
+    program = "import sys; from oasis_tf.exporters import page; "
+    program += "page.serve(sys.argv[1], '127.0.0.1', int(sys.argv[2]))"
+    server = subprocess.Popen(
+        [sys.executable, "-c", program, str(folder), str(port)],
+        cwd=pathlib.Path(__file__).parents[2],
+    )
+    address = f"http://127.0.0.1:{port}"
+
+    def answers():
+        try:
+            return urllib.request.urlopen(address).status == 200
+        except urllib.error.URLError:
+            return False
+
+    try:
+        running.wait_until(answers)
+        yield address
+    finally:
+        server.kill()
+        server.wait()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for argument in """
+        headless no-sandbox disable-gpu disable-quic no-first-run
+        disable-background-networking disable-component-update disable-sync
+        window-size=1100,1000
+    """.split():
+        options.add_argument(f"--{argument}")
+    downloads = tmp_path_factory.mktemp("downloads")
+    options.add_experimental_option(
+        "prefs", {"download.default_directory": str(downloads)}
+    )
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
+    driver.downloads = downloads
+    yield driver
+    driver.quit()
+
+
+class Page:
+    """What a user does on the page and sees of it."""
+
+    def __init__(self, browser, address, query="backend=wasm"):
+        self.browser = browser
+        browser.get_log("browser")  # Of what was open before.
+        browser.get(f"{address}/?{query}")
+        self.wait_for_picture(1)
+
+    def find(self, selector):
+        return self.browser.find_element(By.CSS_SELECTOR, selector)
+
+    def num_drawn(self):
+        return self.browser.execute_script(
+            "return Number(document.body.dataset.drawn || 0)"
+        )
+
+    def wait_for_picture(self, number):
+        def is_so():
+            message = self.find("#message")
+            is_progress = "progress" in message.get_attribute("class")
+            assert is_progress or not message.text, message.text
+            return self.num_drawn() >= number
+
+        running.wait_until(is_so)
+
+    def pixels(self, canvas):
+        size, values = self.browser.execute_script(
+            "const canvas = document.getElementById(arguments[0]);"
+            "const [w, h] = [canvas.width, canvas.height];"
+            "const { data } = canvas.getContext('2d').getImageData(0, 0, w, h);"
+            "return [[h, w], Array.from(data)]",
+            canvas,
+        )
+        return np.array(values, int).reshape([*size, 4])[..., :3]
+
+    def labels(self):
+        distances = np.abs(
+            self.pixels("map")[:, :, None] - np.array(INFO.colors)
+        ).sum(-1)
+        assert not distances.min(-1).any()
+        return distances.argmin(-1)
+
+    def choose(self, name, value):
+        self.find(f"input[name={name}][value='{value}'] + span").click()
+
+    def stroke(self, *points):
+        """Draws with the pointer through pixels (x, y) of the label map."""
+        before = self.num_drawn()
+        height, width = self.pixels("map").shape[:2]
+        canvas = self.find("#map")
+        box = canvas.size
+        actions = webdriver.ActionChains(self.browser, duration=20)
+        for i, (x, y) in enumerate(points):
+            actions.move_to_element_with_offset(
+                canvas,
+                round(((x + 0.5) / width - 0.5) * box["width"]),
+                round(((y + 0.5) / height - 0.5) * box["height"]),
+            )
+            if i == 0:
+                actions.click_and_hold()
+        actions.release().perform()
+        self.wait_for_picture(before + 1)
+        time.sleep(0.2)  # A stroke is drawn while it is made, too.
+
+    def click(self, selector):
+        before = self.num_drawn()
+        self.find(selector).click()
+        self.wait_for_picture(before + 1)
+
+    def downloaded(self, selector, name):
+        path = self.browser.downloads / name
+        path.unlink(missing_ok=True)
+        self.find(selector).click()
+        running.wait_until(path.is_file)
+        return np.array(Image.open(io.BytesIO(path.read_bytes())))
+
+    def errors(self):
+        return [
+            entry
+            for entry in self.browser.get_log("browser")
+            if entry["level"] == "SEVERE"
+        ]
+
+
+@pytest.fixture
+def shown(browser, address):
+    page = Page(browser, address)
+    yield page
+    assert not page.errors()
+
+
+def test_draws_what_the_network_draws(shown):
+    # The page holds its first picture against the network's; see check.json.
+    text = shown.find("#runtime").text
+    assert "Drawn by wasm." in text
+    assert "at most 0 of 255" in text or "at most 1 of 255" in text
+    assert " ms" in shown.find("#status").text
+    assert (shown.labels() == label_map()).all()
+    assert shown.pixels("picture").shape == (16, WIDE, 3)
+    assert shown.pixels("picture").std() > 10
+
+
+def test_a_stroke_is_painted_and_drawn(shown):
+    before = shown.pixels("picture")
+    shown.choose("class", GRASS)
+    shown.find("body").send_keys("]" * 4)  # From 2 to 6 pixels.
+    assert shown.find("#size-shown").text == "6 px"
+    shown.stroke((10, 3), (20, 3))
+    labels = shown.labels()
+    assert (labels[1:6, 10:21] == GRASS).all()
+    assert (labels[3, 10:21] == GRASS).all()
+    assert (labels[:, 40:] == label_map()[:, 40:]).all()
+    picture = shown.pixels("picture")
+    assert np.abs(picture - before)[:, 10:21].max() > 5
+    assert (picture == before)[:, 50:].all()
+    shown.click("#undo")
+    assert (shown.labels() == label_map()).all()
+    assert (shown.pixels("picture") == before).all()
+    shown.click("#redo")
+    assert (shown.labels() == labels).all()
+
+
+def test_fill_is_of_a_region(shown):
+    shown.choose("tool", "fill")
+    shown.choose("class", GRASS)
+    shown.stroke((5, 2))
+    assert (shown.labels() == GRASS).all()
+
+
+def test_new_look_inside_leaves_the_outside(shown):
+    before = shown.pixels("picture")
+    shown.choose("tool", "look-drawn")
+    shown.stroke((2, 2), (2, 13), (6, 13), (6, 2))
+    picture = shown.pixels("picture")
+    assert (shown.labels() == label_map()).all()
+    assert np.abs(picture - before)[:, 1:8].mean() > 1
+    assert (picture == before)[:, 35:].all()
+    # Back on the way to the look before.
+    shown.browser.execute_script(
+        "const share = document.getElementById('share'); share.value = 0;"
+        "share.dispatchEvent(new Event('input'))"
+    )
+    running.wait_until(lambda: (shown.pixels("picture") == before).all())
+
+
+@pytest.mark.parametrize(
+    ("tool", "point"), [("look-region", (5, 2)), ("look-class", (5, 14))]
+)
+def test_new_look_of_what_is_clicked(shown, tool, point):
+    before = shown.pixels("picture")
+    shown.choose("tool", tool)
+    shown.stroke(point)
+    assert np.abs(shown.pixels("picture") - before).mean() > 1
+    assert (shown.labels() == label_map()).all()
+
+
+def test_new_look_is_everywhere(shown):
+    before = shown.pixels("picture")
+    shown.click("#new-look")
+    change = np.abs(shown.pixels("picture") - before)
+    assert change[:, :16].mean() > 1 and change[:, -16:].mean() > 1
+
+
+def test_works_by_keyboard(shown):
+    shown.choose("class", GRASS)
+    before = shown.num_drawn()
+    canvas = shown.find("#map")
+    canvas.send_keys(Keys.ARROW_UP, Keys.ARROW_UP, Keys.SPACE)
+    shown.wait_for_picture(before + 1)
+    assert shown.labels()[6, WIDE // 2] == GRASS
+    assert (shown.labels() != label_map()).any()
+    canvas.send_keys(Keys.CONTROL, "z")
+    running.wait_until(lambda: (shown.labels() == label_map()).all())
+
+
+def test_what_is_saved_is_what_is_shown(shown):
+    shown.choose("class", GRASS)
+    shown.stroke((10, 3), (20, 3))
+    saved = shown.downloaded("#save-map", "label_map.png")
+    np.testing.assert_array_equal(saved, restore(shown.labels(), INFO))
+    picture = shown.downloaded("#save-picture", "picture.png")
+    np.testing.assert_array_equal(picture[..., :3], shown.pixels("picture"))
+
+
+def test_label_files_are_loaded(shown, tmp_path):
+    labels = scenes.draw_scene(0, 7, 16, 32)[1].astype(np.int32)
+    files = []
+    for mode in ("L", "P"):
+        image = Image.fromarray(np.uint8(restore(labels, INFO)))
+        if mode == "P":
+            image.putpalette([7, 8, 9] * 256)
+        files.append(tmp_path / f"{mode}.png")
+        image.save(files[-1])
+    for file in files:
+        Select(shown.find("#examples")).select_by_visible_text("blank")
+        shown.wait_for_picture(shown.num_drawn())
+        shown.find("#load").send_keys(str(file))
+        running.wait_until(
+            lambda: (
+                shown.labels().shape == labels.shape
+                and (shown.labels() == labels).all()
+            )
+        )
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.full([16, 16], 250, np.uint8), "ids of toy_scenes. Received: 250"),
+        (np.zeros([16, 16, 3], np.uint8), "with one channel or a palette"),
+        (None, "must be a PNG file"),
+    ],
+)
+def test_files_that_are_no_label_maps_are_told(shown, tmp_path, image, message):
+    path = tmp_path / "wrong.png"
+    if image is None:
+        path.write_text("no image")
+    else:
+        Image.fromarray(image).save(path)
+    shown.find("#load").send_keys(str(path))
+    running.wait_until(lambda: message in shown.find("#message").text)
+    assert (shown.labels() == label_map()).all()
+
+
+class TestServer:
+    """The page with a model server instead of the model in the browser."""
+
+    @pytest.fixture(scope="class")
+    def folder_of_run(self, tmp_path_factory):
+        path = tmp_path_factory.mktemp("run")
+        trained.make_workdir(path / "run", generator=trained.calm_generator())
+        return path
+
+    def test_draws_and_resamples(self, browser, address, folder_of_run):
+        arguments = "--workdir=run", "--rest_api_enable_cors_support"
+        with running.process(folder_of_run, *arguments) as server:
+            rest = f"http://127.0.0.1:{server.rest_port}"
+            shown = Page(browser, address, f"server={rest}")
+            assert f"Drawn by server {rest}." in shown.find("#runtime").text
+            before = shown.pixels("picture")
+            assert before.shape == (16, WIDE, 3) and before.std() > 10
+            shown.choose("tool", "look-drawn")
+            shown.stroke((2, 2), (2, 13))
+            picture = shown.pixels("picture")
+            assert (picture != before)[:, :8].any()
+            assert (picture == before)[:, 35:].all()
+            assert not shown.errors()
+
+
+class TestTroubles:
+    def message(self, browser, address, query="backend=wasm"):
+        browser.get(f"{address}/?{query}")
+        element = browser.find_element(By.ID, "message")
+
+        def text():
+            is_progress = "progress" in element.get_attribute("class")
+            return element.text if not is_progress else ""
+
+        text = running.wait_until(text) or element.text
+        browser.get_log("browser")
+        return text
+
+    def test_missing_back_end_is_told(self, browser, address):
+        text = self.message(browser, address, "backend=webgpu")
+        assert "This browser cannot run the model. webgpu: " in text
+
+    def test_server_that_is_not_there_is_told(self, browser, address):
+        server = f"http://127.0.0.1:{running.free_port()}"
+        text = self.message(browser, address, f"server={server}")
+        assert f"{server} does not answer this page" in text
+        assert "--rest_api_enable_cors_support" in text
+
+    @pytest.mark.parametrize(
+        ("name", "damage", "message"),
+        [
+            ("group1-shard1of1.bin", lambda b: b[:-9], "bytes. Received: "),
+            (
+                "group1-shard1of1.bin",
+                lambda b: b[:-1] + bytes([b[-1] ^ 1]),
+                "is not what was exported",
+            ),
+            ("model.json", lambda b: b[:1000], "bytes. Received: 1000"),
+            ("oasis.json", lambda b: b[:1000], "must be JSON"),
+            ("oasis.json", None, "must be there. Received: HTTP 404"),
+        ],
+    )
+    def test_broken_model_is_told(
+        self, browser, address, folder, name, damage, message
+    ):
+        path = folder / "model" / name
+        content = path.read_bytes()
+        path.unlink()
+        try:
+            if damage:
+                path.write_bytes(damage(content))
+            text = self.message(browser, address)
+            assert message in text and name in text
+        finally:
+            path.write_bytes(content)
+
+
+def test_page_is_built_anew_over_an_old_one(folder):
+    scene = scenes.draw_scene(0, 3, 16, 16)[1].astype(np.int32)
+    page.build(folder, MODEL, [label_map(), scene], INFO)
+    facts = json.loads((folder / "page.json").read_text())
+    assert facts["examples"] == ["examples/1.png", "examples/2.png"]
+    assert not [p for p in folder.iterdir() if p.name.startswith(".")]
