@@ -55,6 +55,8 @@ What to try next:
   the models on a page of your browser, http://127.0.0.1:8501, over REST and
   gRPC:
     {python} -m oasis_tf.serve --workdir={workdir}
+  a page to paint label maps on, which needs npm once (http://127.0.0.1:8600):
+    {python} -m oasis_tf.demo_page --model={workdir}
   a run of an hour, with better pictures:
     {python} -m oasis_tf.train --dataset=toy_scenes --workdir=runs/hour \
 --set=train.num_steps=10000

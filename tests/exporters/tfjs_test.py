@@ -31,7 +31,8 @@ def converted(monkeypatch):
         model = tf.saved_model.load(saved_model)
         calls.append((model.signatures[signature], arguments))
         folder.mkdir()
-        (folder / "model.json").write_text("{}")
+        graph = {"modelTopology": {"node": []}, "weightsManifest": []}
+        (folder / "model.json").write_text(json.dumps(graph))
         (folder / "group1-shard1of1.bin").write_bytes(b"weights")
 
     monkeypatch.setattr(converter, "convert", convert)
@@ -132,6 +133,59 @@ def test_what_is_there_is_kept(tmp_path, converted):
 def test_unknown_precision_is_told(tmp_path):
     with pytest.raises(ValueError, match="must be one of float32, float16"):
         export(tmp_path / "model", precision="int8")
+
+
+class TestSums:
+    """Sums of feature maps that the converter took for biases."""
+
+    def convolution(self, bias, *fused):
+        operations = [base64.b64encode(f.encode()).decode() for f in fused]
+        attributes = {"fused_ops": {"list": {"s": operations}}}
+        attributes |= {"leakyrelu_alpha": {"f": 0.2}, "T": {"type": "F"}}
+        for key in ("strides", "padding", "data_format", "dilations"):
+            attributes[key] = {"s": key}
+        return {
+            "name": "c",
+            "op": "_FusedConv2D",
+            "input": ["x", "kernel", bias],
+            "attr": attributes,
+        }
+
+    def split(self, folder, bias, *fused):
+        others = [
+            {"name": "b", "op": "Const"},
+            {"name": "map", "op": "Relu", "input": ["y"]},
+        ]
+        nodes = [*others, self.convolution(bias, *fused)]
+        path = folder / "model.json"
+        path.write_text(json.dumps({"modelTopology": {"node": nodes}}))
+        tfjs._split_sums(path)
+        nodes = json.loads(path.read_text())["modelTopology"]["node"]
+        assert nodes[:2] == others
+        return nodes[2:]
+
+    def test_biases_stay(self, tmp_path):
+        [node] = self.split(tmp_path, "b", "BiasAdd")
+        assert node == self.convolution("b", "BiasAdd")
+
+    def test_sum_becomes_an_operation(self, tmp_path):
+        convolution, total = self.split(tmp_path, "map", "BiasAdd")
+        assert (convolution["op"], total["op"]) == ("Conv2D", "AddV2")
+        assert convolution["input"] == ["x", "kernel"]
+        assert total["input"] == [convolution["name"], "map"]
+        assert total["name"] == "c"  # As others ask for it.
+        assert "fused_ops" not in convolution["attr"]
+
+    def test_activation_comes_after_it(self, tmp_path):
+        nodes = self.split(tmp_path, "map", "BiasAdd", "LeakyRelu")
+        assert [n["op"] for n in nodes] == ["Conv2D", "AddV2", "LeakyRelu"]
+        assert nodes[2]["input"] == [nodes[1]["name"]]
+        assert nodes[2]["name"] == "c"
+        assert nodes[2]["attr"]["alpha"] == {"f": 0.2}
+
+    def test_other_activations_are_told(self, tmp_path):
+        with pytest.raises(converter.ConverterError, match="BiasAdd, Elu"):
+            self.split(tmp_path, "map", "BiasAdd", "Elu")
 
 
 class TestConverter:
