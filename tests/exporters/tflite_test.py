@@ -7,8 +7,10 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from oasis_tf.data.label_map import one_hot
+from oasis_tf.data.label_map import restore
 from oasis_tf.data.toy_scenes import Builder
 from oasis_tf.exporters import comparison
 from oasis_tf.exporters import tflite
@@ -201,6 +203,59 @@ def test_truncated_file_is_a_clear_error(tmp_path, keep):
     export(path)
     with pytest.raises(ValueError):
         tflite.Model(path.read_bytes()[:keep])
+
+
+class TestExample:
+    """`serving/examples/litert.py`, which has no TensorFlow."""
+
+    def run(self, folder, *arguments):
+        program = trained.ROOT / "serving/examples/litert.py"
+        command = [sys.executable, str(program), *arguments]
+        return subprocess.run(
+            command, cwd=folder, capture_output=True, text=True
+        )
+
+    @pytest.mark.parametrize("noise", ["image", "pixel", "none"])
+    def test_draws_what_the_network_draws(self, tmp_path, noise):
+        export(tmp_path / "model.tflite", noise=noise)
+        file = Image.fromarray(np.uint8(restore(LABEL_MAPS[0], Builder.INFO)))
+        file.save(tmp_path / "map.png")
+        done = self.run(tmp_path, "model.tflite", "map.png", "3", "image.png")
+        assert done.returncode == 0, done.stderr
+        _, generator = network(noise)
+        channels = generator.noise_channels
+        shape = [1, *SIZE, channels] if noise == "pixel" else [1, channels]
+        z = np.random.default_rng(3).standard_normal(shape)
+        compared = comparison.Comparison(generator)
+        compared.add(
+            np.array(Image.open(tmp_path / "image.png"))[None],
+            LABEL_MAPS[0][None],
+            comparison.noise_of(
+                "synthesize",
+                {"label_map": LABEL_MAPS[0][None], "z": np.float32(z)},
+            ),
+        )
+        assert compared.difference().largest_value < 1e-4
+
+    def test_what_is_wrong_is_one_line(self, tmp_path):
+        path = tmp_path / "model.tflite"
+        export(path)
+        (tmp_path / "cut.tflite").write_bytes(path.read_bytes()[:9000])
+        facts = path.with_suffix(".json").read_text()
+        (tmp_path / "cut.json").write_text(facts)
+        Image.fromarray(np.zeros(SIZE, np.uint8)).save(tmp_path / "map.png")
+        Image.fromarray(np.full(SIZE, 99, np.uint8)).save(tmp_path / "no.png")
+        for arguments, message in (
+            (["model.tflite", "map.png", "x"], "invalid literal"),
+            (["none.tflite", "map.png", "3"], "No such file"),
+            (["model.tflite", "none.png", "3"], "No such file"),
+            (["model.tflite", "no.png", "3"], r"ids that are none: [99]"),
+            (["cut.tflite", "map.png", "3"], "not a valid Flatbuffer"),
+        ):
+            done = self.run(tmp_path, *arguments, "image.png")
+            assert done.returncode == 1
+            assert message in done.stderr
+            assert "Traceback" not in done.stderr
 
 
 class TestDifference:
