@@ -249,6 +249,7 @@ def _options(server):
 
     from oasis_tf.serving import batching
     from oasis_tf.serving import messages
+    from oasis_tf.serving import model_config
     from oasis_tf.serving import versions
 
     if _BATCHING_FILE.value and not _BATCHING.value:
@@ -281,7 +282,7 @@ def _options(server):
         ssl = messages.parse_file(_SSL_FILE.value, messages.SSLConfig)
     iterations = _WARMUP_ITERATIONS.value or 1
     return server.Options(
-        models=_models(server, versions),
+        models=_models(server, model_config),
         settings=versions.Settings(
             poll_seconds=_POLL.value,
             max_retries=_RETRIES.value,
@@ -320,12 +321,12 @@ def _rest_port():
     return _REST_API_PORT.value
 
 
-def _models(server, versions):
+def _models(server, model_config):
     if _CONFIG_FILE.value:
         return server.read_models(_CONFIG_FILE.value)
     if _WORKDIR.value:
         return [
-            versions.Model(folder.name, str(folder))
+            model_config.Model(folder.name, str(folder))
             for folder in _exported(_WORKDIR.value)
         ]
     if not _BASE_PATH.value:
@@ -338,7 +339,7 @@ def _models(server, versions):
             "`--model_base_path` must be an absolute path. Received: "
             f"{_BASE_PATH.value!r}."
         )
-    return [versions.Model(_MODEL_NAME.value, _BASE_PATH.value)]
+    return [model_config.Model(_MODEL_NAME.value, _BASE_PATH.value)]
 
 
 def _exported(workdir):

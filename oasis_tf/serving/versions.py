@@ -16,62 +16,8 @@ START, LOADING, AVAILABLE = "START", "LOADING", "AVAILABLE"
 UNLOADING, END = "UNLOADING", "END"
 
 _SAY_AGAIN = 30  # Seconds between warnings of one model without versions.
+_GOES_ON = "What was loaded before goes on serving."
 _TICK = 0.2  # Seconds; how soon retries and removals are noticed at most.
-_LARGEST_VERSION = 2**63 - 1  # That a request can name.
-
-
-@dataclasses.dataclass(frozen=True)
-class Model:
-    """What the configuration says of a model.
-
-    Args:
-        name: in requests.
-        base_path: absolute folder of its versions.
-        num_latest: how many of the newest versions are served; 0 for all.
-        specific: versions to serve instead, or None.
-        labels: dict of label -> version.
-    """
-
-    name: str
-    base_path: str
-    num_latest: int = 1
-    specific: tuple | None = None
-    labels: dict = dataclasses.field(default_factory=dict)
-
-    def wanted(self):
-        """Returns the folders of the versions to serve: dict by version."""
-        try:
-            found = {
-                int(folder.name): folder
-                for folder in pathlib.Path(self.base_path).iterdir()
-                if folder.name.isascii()
-                and folder.name.isdigit()
-                and int(folder.name) <= _LARGEST_VERSION
-                and folder.is_dir()
-            }
-        except OSError:
-            found = {}
-        if self.specific is not None:
-            return {v: found[v] for v in self.specific if v in found}
-        newest = sorted(found, reverse=True)
-        newest = newest[: self.num_latest] if self.num_latest else newest
-        return {v: found[v] for v in newest}
-
-    def what_is_there(self):
-        """Returns what the base path has instead of a version, in words."""
-        base = pathlib.Path(self.base_path)
-        try:
-            folders = sorted(path.name for path in base.glob("*/"))
-            if not base.is_dir():
-                return "a file" if base.exists() else "nothing"
-        except OSError as error:
-            return error.strerror
-        if (base / "saved_model.pb").is_file():
-            return f"a version itself; give its parent, {base.parent}"
-        for name in folders:
-            if any(path.name.isdigit() for path in (base / name).glob("*/")):
-                return f"models; give one of them, such as {base / name}"
-        return f"the folders {', '.join(folders)}" if folders else "no folders"
 
 
 @dataclasses.dataclass
@@ -405,8 +351,8 @@ class ModelManager:
                 model.base_path,
                 wanted,
                 model.what_is_there(),
-                "What was loaded before goes on serving."
-                if any(s.state == AVAILABLE for s in versions.values())
+                _GOES_ON
+                if _is_served(versions)
                 else "It is looked for again and again; a server that starts "
                 "opens its ports when each model has a version.",
             )
@@ -444,6 +390,7 @@ class ModelManager:
                 status.next_attempt = (
                     time.monotonic() + self._settings.retry_seconds
                 )
+            is_served = _is_served(self._versions.get(name, {}))
             self._changed.notify_all()
         if error is not None:
             again = self._settings.max_retries + 1 - status.num_attempts
@@ -456,7 +403,9 @@ class ModelManager:
                 f"{again} more attempts, {self._settings.retry_seconds:g} s "
                 "apart."
                 if again
-                else "What was loaded before goes on serving.",
+                else _GOES_ON
+                if is_served
+                else "The model has no other version that is loaded.",
             )
         return True
 
@@ -547,6 +496,10 @@ class ModelManager:
                 status.state, status.servable = END, None
                 self._changed.notify_all()
             logging.info("Unloaded version %s of model %s.", version, name)
+
+
+def _is_served(versions):
+    return any(status.state == AVAILABLE for status in versions.values())
 
 
 def _want(versions, found):

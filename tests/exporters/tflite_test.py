@@ -259,33 +259,28 @@ class TestExample:
 
 
 class TestDifference:
-    def test_of_the_same(self):
+    @staticmethod
+    def of(change):
+        """Returns the difference of the Keras model's changed levels."""
         _, generator = network("image")
         compared = comparison.Comparison(generator)
         label_map = LABEL_MAPS[0][None]
         noise = np.zeros([1, *SIZE, 2], np.float32)
-        expected = generator(
-            noise, one_hot(label_map, tiny.SEMANTIC_CHANNELS)
-        ).numpy()
-        exact = np.uint8(np.round(np.clip(127.5 * expected + 127.5, 0, 255)))
-        compared.add(exact, label_map, noise)
-        difference = compared.difference()
+        drawn = generator(noise, one_hot(label_map, tiny.SEMANTIC_CHANNELS))
+        levels = np.clip(127.5 * drawn.numpy() + 127.5, 0, 255).round()
+        compared.add(np.uint8(change(levels)), label_map, noise)
+        return compared.difference()
+
+    def test_of_the_same(self):
+        difference = self.of(lambda levels: levels)
         assert difference.psnr == float("inf")
         assert difference.largest_level == 0
         assert difference.largest_value == 0
 
     def test_of_one_level_everywhere(self):
-        _, generator = network("image")
-        compared = comparison.Comparison(generator)
-        label_map = LABEL_MAPS[0][None]
-        noise = np.zeros([1, *SIZE, 2], np.float32)
-        expected = generator(
-            noise, one_hot(label_map, tiny.SEMANTIC_CHANNELS)
-        ).numpy()
-        levels = np.round(np.clip(127.5 * expected + 127.5, 0, 255))
-        other = np.where(levels > 100, levels - 1, levels + 1).astype(np.uint8)
-        compared.add(other, label_map, noise)
-        difference = compared.difference()
+        difference = self.of(
+            lambda levels: np.where(levels > 100, levels - 1, levels + 1)
+        )
         assert abs(difference.psnr - 48.13) < 0.01  # 20 log10(255).
         assert difference.largest_level == 1
         assert 0.5 / 127.5 <= difference.largest_value <= 1 / 127.5

@@ -1,6 +1,6 @@
 """The bound on the requests that a server holds."""
 
-import threading
+import concurrent.futures
 
 import numpy as np
 import pytest
@@ -13,8 +13,9 @@ from oasis_tf.serving.status import StatusError
 def test_room_comes_back_when_a_request_is_done():
     admission = Admission(max_bytes=10, max_requests=1)
     for _ in range(3):
-        with admission.holding(10):
-            pass
+        with admission.holding(10) as held:
+            assert held.num_bytes == 10
+        assert held.is_over
 
 
 def test_bytes_beyond_the_bound_are_refused():
@@ -95,10 +96,11 @@ def test_threads_lose_nothing():
                 held.become(0)
                 held.grow(1)
 
-    threads = [threading.Thread(target=work) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        futures = [pool.submit(work) for _ in range(8)]
+    assert [future.exception() for future in futures] == [None] * 8
+    # All of the room is there again, and not more.
     with admission.holding(8):
-        pass
+        with pytest.raises(StatusError, match="8 bytes"):
+            with admission.holding(1):
+                pass

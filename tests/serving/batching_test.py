@@ -371,8 +371,10 @@ class SchedulerTest(parameterized.TestCase):
         self.servable.gate.set()
         self.servable.finish = lambda y: [barrier.wait(), y][1]
         futures = [self.submit([i]) for i in range(3)]
-        for future in futures:
-            future.result(PATIENCE)
+        # None gets by the barrier before all have come to it.
+        answers = [future.result(PATIENCE) for future in futures]
+        self.assertLen(answers, 3)
+        self.assertFalse(barrier.broken)
 
     def test_sizes_and_times_are_counted(self):
         self.start_busy(max_batch_size=4, allowed_batch_sizes=(1, 4))

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from oasis_tf.inference.generator import load_generator
-from oasis_tf.serving.versions import Model
+from oasis_tf.serving.model_config import Model
 from tests import trained
 from tests.serving import running
 

@@ -25,7 +25,7 @@ from tensorflow_serving.apis import regression_pb2
 from oasis_tf.serving import messages
 from oasis_tf.serving import tensor_protos
 from oasis_tf.serving.batching import Parameters
-from oasis_tf.serving.versions import Model
+from oasis_tf.serving.model_config import Model
 from oasis_tf.serving.versions import Settings
 from tests.serving import running
 from tests.serving import toy_models

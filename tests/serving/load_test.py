@@ -15,7 +15,7 @@ import pytest
 from oasis_tf.inference.generator import load_generator
 from oasis_tf.serving import Client
 from oasis_tf.serving.batching import Parameters
-from oasis_tf.serving.versions import Model
+from oasis_tf.serving.model_config import Model
 from oasis_tf.serving.versions import Settings
 from tests import tiny
 from tests import trained

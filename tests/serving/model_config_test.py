@@ -5,8 +5,8 @@ from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
 from oasis_tf.serving import model_config
+from oasis_tf.serving.model_config import Model
 from oasis_tf.serving.status import StatusError
-from oasis_tf.serving.versions import Model
 
 
 def read(text):

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from oasis_tf.serving.versions import Model
+from oasis_tf.serving.model_config import Model
 from oasis_tf.serving.versions import Settings
 from tests.serving import running
 from tests.serving import toy_models

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from oasis_tf.serving.versions import Model
+from oasis_tf.serving.model_config import Model
 from oasis_tf.serving.versions import Settings
 from tests.serving import running
 from tests.serving import toy_models

@@ -13,7 +13,7 @@ import tempfile
 
 import tensorflow as tf
 
-from oasis_tf.serving.versions import Model
+from oasis_tf.serving.model_config import Model
 
 CLASSES = 6
 DTYPES = """

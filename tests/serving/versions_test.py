@@ -11,8 +11,8 @@ import pytest
 
 from oasis_tf.serving import versions
 from oasis_tf.serving.metrics import Metrics
+from oasis_tf.serving.model_config import Model
 from oasis_tf.serving.status import StatusError
-from oasis_tf.serving.versions import Model
 from oasis_tf.serving.versions import ModelManager
 from oasis_tf.serving.versions import Settings
 from tests.serving import running
@@ -358,6 +358,7 @@ def test_a_mistake_of_ours_ends_no_thread(servables, folder, monkeypatch):
 
             patch.setattr(Model, "wanted", wanted)
             running.wait_until(lambda: len(looks) > 1)
+            assert manager.acquire("m").version == 1
         folder.add(2)
         wait_for(manager, {1: "END", 2: "AVAILABLE"})
 
@@ -452,6 +453,28 @@ class TestMissingVersion:
             pass
         [line] = told
         assert line.startswith(f"{folder.path}/1 has no warm-up requests")
+
+    def test_of_what_a_broken_version_leaves_is_told(
+        self, servables, folder, monkeypatch
+    ):
+        told = []
+        monkeypatch.setattr(
+            versions.logging, "error", lambda *a: told.append(a[0] % a[1:])
+        )
+        for broken in "1", "3":
+            error = StatusError("DATA_LOSS", "Torn.")
+            servables.errors[broken] = [error]
+        folder.add(1)
+        with managing(
+            folder.model(), is_waiting=False, max_retries=0
+        ) as manager:
+            running.wait_until(lambda: len(told) == 1)
+            assert "no other version" in told[0]
+            folder.add(2)
+            wait_for(manager, {1: "END", 2: "AVAILABLE"})
+            folder.add(3)
+            running.wait_until(lambda: len(told) == 2)
+        assert "goes on serving" in told[1]
 
 
 class TestAcquire:
