@@ -10,6 +10,7 @@ import { between, newLook, newLookInside } from "./looks.js";
 import { decodeNumbers, encodeNumbers } from "./png.js";
 
 const MOST_UNDONE = 100; // Steps.
+const MANY_CLASSES = 30; // From so many on, one can be searched for.
 const LARGEST = 1024; // Height and width of a label map that is loaded.
 
 const find = (id) => document.getElementById(id);
@@ -145,6 +146,8 @@ function begin([x, y]) {
   const label = Number(chosen("class"));
   if (tool === "fill") {
     change({ ...state, map: paint(state.map, region(state.map, x, y), label) });
+  } else if (tool === "pick") {
+    pick(state.map.labels[y * state.map.width + x]);
   } else if (tool === "look-region" || tool === "look-class") {
     const choose = tool === "look-region" ? region : classOf;
     renew(choose(state.map, x, y));
@@ -153,6 +156,14 @@ function begin([x, y]) {
     last = [x, y];
     go([x, y]);
   }
+}
+
+/** Chooses a class, and the brush for it. */
+function pick(label) {
+  const input = document.querySelector(`input[name=class][value="${label}"]`);
+  input.checked = true;
+  input.closest("label").scrollIntoView({ block: "nearest" });
+  document.querySelector("input[value=brush]").checked = true;
 }
 
 function renew(mask) {
@@ -230,7 +241,8 @@ function listenToPointer() {
 }
 
 const SHORTCUTS = {
-  b: "brush", f: "fill", l: "look-drawn", r: "look-region", c: "look-class",
+  b: "brush", f: "fill", p: "pick", l: "look-drawn", r: "look-region",
+  c: "look-class",
 };
 const STEPS = {
   ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1],
@@ -380,6 +392,13 @@ function showClasses() {
     item.append(input, text);
     list.append(item);
   }
+  find("filter").hidden = labels.length < MANY_CLASSES;
+}
+
+function filterClasses() {
+  const text = find("filter").value.trim().toLowerCase();
+  for (const item of document.querySelectorAll("#classes label"))
+    item.hidden = !item.textContent.toLowerCase().includes(text);
 }
 
 function showExamples(examples) {
@@ -453,6 +472,7 @@ async function start() {
 }
 
 find("size").addEventListener("input", showSize);
+find("filter").addEventListener("input", filterClasses);
 find("share").addEventListener("input", () => {
   state = { ...state, share: Number(find("share").value) / 100 };
   redraw();

@@ -18,14 +18,28 @@ from tests import trained
 FOLDER = pathlib.Path(__file__).with_name("model")
 
 
-def main():
+def make_generator():
+    """Returns the network that the model was made of."""
     keras.utils.set_random_seed(0)
-    generator = trained.calm_generator()
-    shutil.rmtree(FOLDER, ignore_errors=True)
+    return trained.calm_generator()
+
+
+def export(folder, precision="float32"):
+    """Converts it."""
     label_map = tiny.batch(size=1)["label_map"][0]
     tfjs.export_generator(
-        generator, tiny.CONFIG, Builder.INFO, FOLDER, "float32", label_map
+        make_generator(),
+        tiny.CONFIG,
+        Builder.INFO,
+        folder,
+        precision,
+        label_map,
     )
+
+
+def main():
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    export(FOLDER)
 
 
 if __name__ == "__main__":

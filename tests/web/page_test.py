@@ -18,14 +18,19 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
 
+from oasis_tf.data.image import to_uint8
+from oasis_tf.data.label_map import one_hot
 from oasis_tf.data.label_map import restore
 from oasis_tf.data.toy_scenes import Builder
 from oasis_tf.data.toy_scenes import scenes
+from oasis_tf.exporters import converter
 from oasis_tf.exporters import page
+from oasis_tf.models.noise import placed_noise
 from tests import trained
 from tests.serving import running
+from tests.web import make_model
 
-MODEL = pathlib.Path(__file__).with_name("model")
+MODEL = make_model.FOLDER
 INFO = Builder.INFO
 WIDE = 64  # Of the first example: its ends do not see each other.
 GRASS = INFO.class_names.index("grass")
@@ -87,23 +92,46 @@ def address(folder):
         server.wait()
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
+def start_browser(downloads, *more):
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
     for argument in """
-        headless no-sandbox disable-gpu disable-quic no-first-run
+        headless no-sandbox disable-quic no-first-run
         disable-background-networking disable-component-update disable-sync
         window-size=1100,1000
     """.split():
         options.add_argument(f"--{argument}")
-    downloads = tmp_path_factory.mktemp("downloads")
+    for argument in more:
+        options.add_argument(f"--{argument}")
     options.add_experimental_option(
         "prefs", {"download.default_directory": str(downloads)}
     )
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
     driver.downloads = downloads
+    return driver
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    driver = start_browser(tmp_path_factory.mktemp("downloads"), "disable-gpu")
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def browser_with_gpu(tmp_path_factory):
+    """With a GPU that is the processor's work."""
+    driver = start_browser(
+        tmp_path_factory.mktemp("downloads"),
+        "ignore-gpu-blocklist",
+        "enable-unsafe-swiftshader",
+        "enable-unsafe-webgpu",
+        "enable-features=Vulkan",
+        "use-vulkan=swiftshader",
+        "use-angle=swiftshader",
+        "use-webgpu-adapter=swiftshader",
+    )
     yield driver
     driver.quit()
 
@@ -211,6 +239,86 @@ def test_draws_what_the_network_draws(shown):
     assert shown.pixels("picture").std() > 10
 
 
+@pytest.fixture(scope="module")
+def network():
+    return make_model.make_generator()
+
+
+class TestSameNoise:
+    """Draws in the browser what Keras draws, with noise in three places."""
+
+    SIZE = (16, 32)
+
+    def inputs(self, network):
+        rng = np.random.default_rng(5)
+        z = np.float32(rng.normal(size=[1, 3, network.noise_channels]))
+        labels = rng.integers(len(INFO.class_names), size=[1, *self.SIZE])
+        return labels, z, rng.integers(3, size=[1, *self.SIZE])
+
+    def drawn(self, browser, address, model, backend, network):
+        """Returns the browser's picture."""
+        labels, z, place_map = self.inputs(network)
+        browser.get(f"{address}/style.css")  # Nothing runs there.
+        answer = browser.execute_async_script(
+            """
+            const [address, folder, backend, size, labels, placeMap, vectors,
+              done] = arguments;
+            (async () => {
+              const { BrowserModel } = await import(`${address}/drawing.js`);
+              const model = await BrowserModel.load(
+                `${address}/${folder}`, backend, () => {});
+              const [height, width] = size;
+              const { image } = await model.draw({ width, height, labels }, {
+                placeMap: Int32Array.from(placeMap),
+                vectors: vectors.map((vector) => Float32Array.from(vector)),
+              });
+              model.close();
+              return { backend: model.backend, pixels: Array.from(image.data) };
+            })().then(done, (error) => done({ error: error.message }));
+            """,
+            *(address, model, backend, self.SIZE, labels.ravel().tolist()),
+            *(place_map.ravel().tolist(), z[0].tolist()),
+        )
+        assert "error" not in answer, answer["error"]
+        assert answer["backend"] == backend
+        return np.reshape(answer["pixels"], [*self.SIZE, 4])[..., :3]
+
+    def difference(self, browser, address, model, backend):
+        """Returns the largest difference, in levels."""
+        network = make_model.make_generator()
+        labels, z, place_map = self.inputs(network)
+        semantic_map = one_hot(labels, network.semantic_channels)
+        image = network(placed_noise(z, place_map), semantic_map)
+        expected = to_uint8(image).numpy()[0].astype(int)
+        assert expected.std() > 10
+        picture = self.drawn(browser, address, model, backend, network)
+        return np.abs(picture - expected).max()
+
+    @pytest.mark.parametrize("backend", ["wasm", "webgl", "webgpu"])
+    def test_in_every_back_end(self, browser_with_gpu, address, backend):
+        assert self.difference(browser_with_gpu, address, "model", backend) <= 1
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize(
+        ("precision", "levels"), [("float32", 1), ("float16", 2)]
+    )
+    def test_converted_now(
+        self, browser_with_gpu, address, folder, precision, levels
+    ):
+        """With the real converter, 3 GB that are installed once."""
+        try:
+            make_model.export(folder / precision, precision)
+        except converter.ConverterError as error:
+            if "pip needs its package index" not in str(error):
+                raise
+            pytest.skip(str(error))
+        for backend in "wasm", "webgl", "webgpu":
+            difference = self.difference(
+                browser_with_gpu, address, precision, backend
+            )
+            assert difference <= levels
+
+
 def test_a_stroke_is_painted_and_drawn(shown):
     before = shown.pixels("picture")
     shown.choose("class", GRASS)
@@ -254,6 +362,20 @@ def test_new_look_inside_leaves_the_outside(shown):
     running.wait_until(lambda: (shown.pixels("picture") == before).all())
 
 
+def test_a_class_is_picked_from_the_map(shown):
+    shown.choose("tool", "pick")
+    before = shown.pixels("picture")
+    canvas = shown.find("#map")
+    webdriver.ActionChains(shown.browser).move_to_element_with_offset(
+        canvas, 0, canvas.size["height"] // 4
+    ).click().perform()
+    checked = "return document.querySelector('input[name=%s]:checked').value"
+    assert shown.browser.execute_script(checked % "class") == str(GRASS)
+    assert shown.browser.execute_script(checked % "tool") == "brush"
+    assert (shown.labels() == label_map()).all()
+    assert (shown.pixels("picture") == before).all()
+
+
 @pytest.mark.parametrize(
     ("tool", "point"), [("look-region", (5, 2)), ("look-class", (5, 14))]
 )
@@ -282,6 +404,63 @@ def test_works_by_keyboard(shown):
     assert (shown.labels() != label_map()).any()
     canvas.send_keys(Keys.CONTROL, "z")
     running.wait_until(lambda: (shown.labels() == label_map()).all())
+
+
+@pytest.fixture
+def phone(browser, address):
+    """The page in a narrow window of something that is touched."""
+    metrics = {"width": 360, "height": 740}
+    metrics |= {"deviceScaleFactor": 2, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    touch = {"enabled": True, "maxTouchPoints": 1}
+    browser.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", touch)
+    page = Page(browser, address)
+    yield page
+    assert not page.errors()
+    touch = {"enabled": False}
+    browser.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", touch)
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_works_by_touch_in_a_narrow_window(phone):
+    def touch(kind, *points):
+        phone.browser.execute_cdp_cmd(
+            "Input.dispatchTouchEvent",
+            {
+                "type": kind,
+                "touchPoints": [{"x": x, "y": y} for x, y in points],
+            },
+        )
+
+    widths = "return [document.documentElement.scrollWidth, innerWidth]"
+    content, window = phone.browser.execute_script(widths)
+    assert content <= window == 360
+    phone.choose("class", GRASS)
+    box = phone.browser.execute_script(
+        "const canvas = document.getElementById('map');"
+        "canvas.scrollIntoView({ block: 'center' });"
+        "return canvas.getBoundingClientRect().toJSON()"
+    )
+    before = phone.num_drawn()
+
+    def place(x, y):
+        """Returns where a pixel of the label map is."""
+        return (
+            box["left"] + (x + 0.5) / WIDE * box["width"],
+            box["top"] + (y + 0.5) / 16 * box["height"],
+        )
+
+    scroll = phone.browser.execute_script("return scrollY")
+    touch("touchStart", place(10, 3))
+    for y in 4, 5, 6:
+        touch("touchMove", place(10, y))
+    touch("touchEnd")
+    phone.wait_for_picture(before + 1)
+    assert (phone.labels()[3:7, 10] == GRASS).all()
+    # It painted instead of moving the page.
+    assert phone.browser.execute_script("return scrollY") == scroll
+    phone.click("#undo")
+    assert (phone.labels() == label_map()).all()
 
 
 def test_what_is_saved_is_what_is_shown(shown):
