@@ -7,6 +7,8 @@ down slows all of them; told is each one's median. TensorFlow.js needs chromium,
 chromedriver and what `oasis_tf.demo_page` needs; without them it is left out.
 """
 
+import contextlib
+import dataclasses
 import pathlib
 import shutil
 import statistics
@@ -45,32 +47,50 @@ def main(argv):
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         facts = generator, config, info
-        columns = {}  # Of format -> (bytes, [seconds per picture by size])
-        browser = _browser(folder, facts)
-        for size in sizes:
-            maps = sample_maps.read(
-                config, info, size, generator.size_multiple
-            )[:_NUM_MAPS] or sample_maps.draw(
-                size, info.semantic_channels, _NUM_MAPS
-            )
-            draws = _formats(folder, workdir, facts, size, maps)
-            if browser:
-                draws["TF.js float16, WASM"] = browser.prepare(maps[0])
-            times = _take_turns(draws)
-            for name, (num_bytes, _) in draws.items():
-                columns.setdefault(name, (num_bytes, []))[1].append(times[name])
-        if browser:
-            browser.close()
+        rows = {}  # Of format -> (`_Format`, [seconds per picture by size])
+        with _browser(folder, facts) as browser:
+            for size in sizes:
+                maps = sample_maps.read(
+                    config, info, size, generator.size_multiple
+                )[:_NUM_MAPS] or sample_maps.draw(size, info, _NUM_MAPS)
+                formats = _formats(folder, workdir, facts, size, maps)
+                if browser:
+                    formats["TF.js float16, WASM"] = browser.prepare(maps[0])
+                times = _take_turns(formats)
+                for name, one in formats.items():
+                    rows.setdefault(name, (one, []))[1].append(times[name])
     header = [f"{h} x {w}" for h, w in sizes]
-    print("| Format | MB |", *(f"{h} |" for h in header))
-    print("| --- | --- |", *("--- |" for _ in header))
-    for name, (num_bytes, medians) in columns.items():
+    print("| Format | MB | PSNR | Levels |", *(f"{h} |" for h in header))
+    print("| --- | --- | --- | --- |", *("--- |" for _ in header))
+    for name, (one, medians) in rows.items():
         row = [f"{1000 * median:.1f} ms |" for median in medians]
-        print(f"| {name} | {num_bytes / 1e6:.2f} |", *row)
+        print(f"| {name} | {one.num_bytes / 1e6:.2f} | {one.told()} |", *row)
+
+
+@dataclasses.dataclass
+class _Format:
+    """A model in a format.
+
+    Args:
+        num_bytes: of its files.
+        draw: function that draws a picture; it may return its seconds.
+        difference: `Difference` from the network, in the first size; or None.
+    """
+
+    num_bytes: int
+    draw: object
+    difference: object = None
+
+    def told(self):
+        if self.difference is None:
+            return " |"
+        return (
+            f"{self.difference.psnr:.0f} dB | {self.difference.largest_level}"
+        )
 
 
 def _formats(folder, workdir, facts, size, maps):
-    """Returns a dict of format -> (bytes, function that draws a picture)."""
+    """Returns a dict of format -> `_Format`."""
     generator = facts[0]
     label_map = maps[0][None]
     z = np.random.default_rng(0).normal(size=[1, generator.noise_channels])
@@ -92,18 +112,21 @@ def _formats(folder, workdir, facts, size, maps):
 
     weights = sum(4 * int(np.prod(v.shape)) for v in generator.variables)
     formats = {
-        "Keras": (weights, keras),
-        "SavedModel": (_num_bytes(export), saved_model),
+        "Keras": _Format(weights, keras),
+        "SavedModel": _Format(_num_bytes(export), saved_model),
     }
     for precision in tflite.PRECISIONS:
         path = folder / f"{precision}-{size[0]}.tflite"
-        tflite.export_generator(*facts, path, precision, size, maps, _quiet)
+        differences = tflite.export_generator(
+            *facts, path, precision, size, maps, _quiet
+        )
         model = tflite.Model(path.read_bytes(), num_threads=2)
-        formats[f"TFLite {precision}"] = (
+        formats[f"TFLite {precision}"] = _Format(
             path.stat().st_size,
             lambda model=model: model.run(
                 "synthesize", {"label_map": label_map, "z": z}
             ),
+            differences["synthesize"],
         )
     return formats
 
@@ -111,20 +134,26 @@ def _formats(folder, workdir, facts, size, maps):
 class _Browser:
     """TensorFlow.js in Chromium, without a screen."""
 
-    def __init__(self, folder, facts):
+    def __init__(self, folder, facts, stack):
         from selenium import webdriver
 
         generator, config, info = facts
         model, site = folder / "model", folder / "page"
-        maps = sample_maps.draw(config.image_size, info.semantic_channels, 1)
-        tfjs.export_generator(*facts, model, "float16", maps[0], _quiet)
-        self.num_bytes = _num_bytes(model)
+        size = config.image_size
+        maps = sample_maps.read(
+            config, info, size, generator.size_multiple
+        ) or sample_maps.draw(size, info, _NUM_MAPS)
+        differences = tfjs.export_generator(
+            *facts, model, "float16", maps, _quiet
+        )
+        [self._difference] = differences.values()
+        self._num_bytes = _num_bytes(model)
         self._channels = generator.noise_channels
-        site.mkdir()
         page.build(site, model, maps, info)
         program = "from oasis_tf.exporters import page; page.serve("
         program += f"{str(site)!r}, '127.0.0.1', {_PORT})"
-        self._server = subprocess.Popen([sys.executable, "-c", program])
+        server = subprocess.Popen([sys.executable, "-c", program])
+        stack.callback(server.kill)
         time.sleep(10)  # TensorFlow's start.
         options = webdriver.ChromeOptions()
         options.binary_location = shutil.which("chromium")
@@ -133,6 +162,7 @@ class _Browser:
         self._driver = webdriver.Chrome(
             options, webdriver.ChromeService(shutil.which("chromedriver"))
         )
+        stack.callback(self._driver.quit)
         self._driver.set_script_timeout(600)
         self._driver.get(f"http://127.0.0.1:{_PORT}/style.css")
         self._run(
@@ -141,15 +171,19 @@ class _Browser:
         )
 
     def _run(self, script, *arguments):
-        return self._driver.execute_async_script(
+        result, error = self._driver.execute_async_script(
             "const done = arguments[arguments.length - 1];"
             f"(async (...given) => {{ {script} }})(...arguments)"
-            ".then(done, (error) => done(String(error)));",
+            ".then((result) => done([result, null]),"
+            " (error) => done([null, String(error)]));",
             *arguments,
         )
+        if error:
+            raise RuntimeError(error)
+        return result
 
     def prepare(self, label_map):
-        """Returns the bytes of the model and a function that draws."""
+        """Returns a `_Format` that draws a label map."""
         height, width = label_map.shape
         self._run(
             "const [labels, width, height, channels] = given;"
@@ -167,27 +201,26 @@ class _Browser:
             )
             return float(result) / 1000
 
-        return self.num_bytes, draw
-
-    def close(self):
-        self._driver.quit()
-        self._server.kill()
+        return _Format(self._num_bytes, draw, self._difference)
 
 
+@contextlib.contextmanager
 def _browser(folder, facts):
-    if not (shutil.which("chromium") and shutil.which("chromedriver")):
-        print("No chromium and chromedriver: TF.js is left out.")
-        return None
-    return _Browser(folder, facts)
+    with contextlib.ExitStack() as stack:
+        if not (shutil.which("chromium") and shutil.which("chromedriver")):
+            print("No chromium and chromedriver: TF.js is left out.")
+            yield None
+        else:
+            yield _Browser(folder, facts, stack)
 
 
-def _take_turns(draws):
+def _take_turns(formats):
     """Returns the median seconds of a picture, by format."""
-    times = {name: [] for name in draws}
+    times = {name: [] for name in formats}
     for i in range(_ROUNDS.value + 3):
-        for name, (_, draw) in draws.items():
+        for name, one in formats.items():
             start = time.perf_counter()
-            told = draw()
+            told = one.draw()
             seconds = time.perf_counter() - start
             if isinstance(told, float):
                 seconds = told  # Without the way to the browser.

@@ -48,16 +48,21 @@ _BUILD_ONLY = flags.DEFINE_bool(
 def main():
     command_line.check_given(_MODEL)
     # Imported late, so that --help and mistyped flags answer at once.
-    from oasis_tf.exporters import converter
     from oasis_tf.exporters import page
     from oasis_tf.exporters import tfjs
+    from oasis_tf.exporters.comparison import ConversionError
+    from oasis_tf.exporters.installed import InstallationError
 
     workdir = pathlib.Path(_MODEL.value)
-    out = command_line.make_folder(_OUT, _OUT.value or workdir / "page")
+    config, info, _ = model_files.find_checkpoints(workdir)
+    out = pathlib.Path(_OUT.value or workdir / "page")
+    page.check_folder(out)
     try:
-        model, label_maps, info = _export(workdir, tfjs)
+        page.libraries()  # Before the conversion, which takes longer.
+        model, label_maps = _export(workdir, config, info, tfjs)
+        command_line.make_folder(_OUT, out)
         page.build(out, model, label_maps, info)
-    except (converter.ConverterError, page.PageError) as error:
+    except (InstallationError, ConversionError) as error:
         return command_line.fail(error, 1)
     print(f"Page: {out.resolve()}")
     if _BUILD_ONLY.value:
@@ -66,19 +71,19 @@ def main():
         page.serve(out, _HOST.value, _PORT.value)
     except OSError as error:
         return command_line.fail(
-            f"`--port` must be free on {_HOST.value}. Received: "
-            f"{_PORT.value} ({error.strerror}).",
+            f"The page cannot be served on {_HOST.value}, port {_PORT.value}: "
+            f"{error.strerror}. See --{_HOST.name} and --{_PORT.name}.",
             1,
         )
     return 0
 
 
-def _export(workdir, tfjs):
+def _export(workdir, config, info, tfjs):
     """Returns the folder of the model, made if need be, and example maps."""
+    from oasis_tf.exporters import light_files
     from oasis_tf.exporters import sample_maps
     from oasis_tf.inference import networks
 
-    config, info, _ = model_files.find_checkpoints(workdir)
     generator, step = networks.averaged_generator(workdir)
     label_maps = sample_maps.read(
         config,
@@ -89,16 +94,20 @@ def _export(workdir, tfjs):
     )
     if not label_maps:
         print("No --label_maps: regions of random labels stand in for them.")
-        label_maps = sample_maps.draw(
-            config.image_size, info.semantic_channels, 4
-        )
-    name = f"{model_files.GENERATOR}-{max(1, step)}-any-{_PRECISION.value}"
+        label_maps = sample_maps.draw(config.image_size, info, 4)
+    # By its weights: a run that was begun anew has others at the same step.
+    name = (
+        f"page-{max(1, step)}-{light_files.digest(generator)[:12]}-"
+        f"{_PRECISION.value}"
+    )
     folder = workdir / model_files.EXPORT / "tfjs" / name
     if not folder.exists():
-        tfjs.export_generator(
-            generator, config, info, folder, _PRECISION.value, label_maps[0]
+        differences = tfjs.export_generator(
+            generator, config, info, folder, _PRECISION.value, label_maps
         )
-    return folder, label_maps, info
+        for difference in differences.values():
+            print(difference)
+    return folder, label_maps
 
 
 if __name__ == "__main__":

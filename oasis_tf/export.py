@@ -116,7 +116,8 @@ def _export_light():
     from oasis_tf.exporters import sample_maps
     from oasis_tf.exporters import tfjs
     from oasis_tf.exporters import tflite
-    from oasis_tf.exporters.converter import ConverterError
+    from oasis_tf.exporters.comparison import ConversionError
+    from oasis_tf.exporters.installed import InstallationError
     from oasis_tf.exporters.light_files import check_free
     from oasis_tf.inference import networks
     from oasis_tf.models.generator import check_size
@@ -152,17 +153,17 @@ def _export_light():
         )
     if not label_maps:
         print("No --label_maps: regions of random labels stand in for them.")
-        label_maps = sample_maps.draw(maps_size, info.semantic_channels, 8)
-    facts = generator, config, info, path, precision
+        label_maps = sample_maps.draw(maps_size, info, 8)
+    wanted = generator, config, info, path, precision
     try:
         if _FORMAT.value == "tfjs":
-            tfjs.export_generator(*facts, label_maps[0])
+            differences = tfjs.export_generator(*wanted, label_maps)
         else:
-            differences = tflite.export_generator(*facts, size, label_maps)
-            for name, difference in differences.items():
-                print(f"{name}: {difference}")
-    except (ConverterError, tflite.ConversionError) as error:
+            differences = tflite.export_generator(*wanted, size, label_maps)
+    except (InstallationError, ConversionError) as error:
         return command_line.fail(error, 1)
+    for name, difference in differences.items():
+        print(f"{name}: {difference}")
     files = path.rglob("*") if path.is_dir() else [path]
     megabytes = sum(file.stat().st_size for file in files) / 1e6
     print(f"{_FORMAT.value}, {megabytes:.2f} MB: {path.resolve()}")
@@ -219,7 +220,8 @@ def _export_saved_models():
 
 
 def _check_names():
-    if _NAME.value == _SEGMENTER_NAME.value:
+    has_segmenter = _FORMAT.value == "saved_model"
+    if has_segmenter and _NAME.value == _SEGMENTER_NAME.value:
         raise ValueError(
             "`--name` and `--segmenter_name` must differ. Received: "
             f"{_NAME.value!r} for both."

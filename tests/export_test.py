@@ -217,7 +217,7 @@ def test_wrong_options_of_tfjs_are_told(calm_folder, arguments, message):
 
 def test_failed_conversion_exits_with_1(calm_folder, monkeypatch):
     def convert(*_):
-        raise converter.ConverterError("No converter.")
+        raise converter.InstallationError("No converter.")
 
     monkeypatch.setattr(converter, "convert", convert)
     trained.save_scene(calm_folder / "scenes")

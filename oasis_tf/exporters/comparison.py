@@ -8,7 +8,15 @@ import numpy as np
 from oasis_tf.data.label_map import one_hot
 from oasis_tf.models import noise as noise_lib
 
+# A model that differs more is not kept: something went wrong in the conversion.
+_LARGEST_VALUE = {"float32": 1e-4}  # Of numbers in [-1, 1].
+_LEAST_PSNR = {"float32": 60, "float16": 40, "int8_dynamic": 25, "int8": 15}
+
 _HALF_LEVEL = 0.5  # By which rounding changes a number at most.
+
+
+class ConversionError(Exception):
+    """A converted model that does not draw what the network draws."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +43,53 @@ class Difference:
             f"PSNR {self.psnr:.1f} dB, of the worst of {self.num_images} "
             f"pictures {self.worst_psnr:.1f} dB; at most {self.largest_level} "
             "of 255 levels"
+        )
+
+
+NUM_COMPARED = 4
+"""Label maps that a model is compared on."""
+
+
+def compare(precision, generator, name, signature, label_maps, run):
+    """Compares what an exported model draws with what the network draws.
+
+    Args:
+        precision: "float32", "float16", "int8_dynamic" or "int8".
+        generator: `Generator`, the network itself.
+        name: of a signature of `LightGenerator`.
+        signature: its `Signature`.
+        label_maps: list of `[H, W]`, int32. Labels; the last few are compared.
+        run: function of a dict of inputs that returns a picture
+            `[1, H, W, 3]`, uint8.
+
+    Returns:
+        `Difference`.
+
+    Raises:
+        ConversionError: if it is larger than the precision accounts for.
+    """
+    comparison = Comparison(generator)
+    for inputs in examples(signature, label_maps[-NUM_COMPARED:], seed=1):
+        comparison.add(run(inputs), inputs["label_map"], noise_of(name, inputs))
+    difference = comparison.difference()
+    _check(precision, name, difference)
+    return difference
+
+
+def _check(precision, name, difference):
+    limit = _LARGEST_VALUE.get(precision, np.inf)
+    if difference.largest_value > limit:
+        raise ConversionError(
+            f"The {precision} model's {name} must differ by at most {limit:g} "
+            f"from the network's numbers in [-1, 1]. Received: "
+            f"{difference.largest_value:.2g}."
+        )
+    least = _LEAST_PSNR[precision]
+    if not difference.psnr >= least:
+        raise ConversionError(
+            f"The {precision} model's {name} must have a PSNR of at least "
+            f"{least} dB against the network's pictures. Received: "
+            f"{difference.psnr:.1f} dB."
         )
 
 

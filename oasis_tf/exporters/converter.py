@@ -3,22 +3,18 @@
 It wants older packages than the rest: TensorFlow 2.19 and what goes with it.
 """
 
-import contextlib
-import fcntl
-import os
 import pathlib
 import shutil
-import subprocess
 import sys
 
+from oasis_tf.exporters.installed import InstallationError
+from oasis_tf.exporters.installed import cache_folder
+from oasis_tf.exporters.installed import locked
+from oasis_tf.exporters.installed import run
+
 _REQUIREMENTS = pathlib.Path(__file__).with_name("tfjs_requirements.txt")
-_VERSIONS = ((3, 10), (3, 13))  # Of Python, for TensorFlow 2.19; not the last.
+_VERSIONS = ((3, 11), (3, 13))  # Of Python, for what it pins; not the last.
 _READY = ".ready"  # Holds the requirements that are installed.
-_LAST_LINES = 5  # Of what a program says when it fails.
-
-
-class ConverterError(Exception):
-    """The converter cannot be installed, or does not convert."""
 
 
 def convert(saved_model, signature, folder, arguments=(), progress=print):
@@ -34,11 +30,11 @@ def convert(saved_model, signature, folder, arguments=(), progress=print):
         progress: function of a line of text.
 
     Raises:
-        ConverterError: if there is no environment, or no conversion.
+        InstallationError: if there is no environment, or no conversion.
     """
     python = _environment(progress) / "bin/python"
     progress("Converting for TF.js...")
-    _run(
+    run(
         [
             *(python, "-m", "tensorflowjs.converters.converter"),
             "--input_format=tf_saved_model",
@@ -53,10 +49,8 @@ def convert(saved_model, signature, folder, arguments=(), progress=print):
 
 def _environment(progress):
     """Returns the folder of the environment, made where it is not there."""
-    cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-    folder = pathlib.Path(cache, "oasis_tf", "tfjs_converter")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(folder.with_suffix(".lock")):
+    folder = cache_folder("tfjs_converter")
+    with locked(folder):
         ready = folder / _READY
         wanted = _REQUIREMENTS.read_text()
         if not ready.is_file() or ready.read_text() != wanted:
@@ -66,11 +60,11 @@ def _environment(progress):
                 "some minutes, 3 GB."
             )
             shutil.rmtree(folder, ignore_errors=True)  # Half done, or old.
-            _run(
+            run(
                 [python, "-m", "venv", folder],
                 "Python must make an environment",
             )
-            _run(
+            run(
                 [
                     *(folder / "bin/python", "-m", "pip", "install"),
                     *("--quiet", "--disable-pip-version-check"),
@@ -83,14 +77,6 @@ def _environment(progress):
     return folder
 
 
-@contextlib.contextmanager
-def _locked(path):
-    """Lets one process at a time in; a killed one's lock is free again."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def _find_python():
     least, beyond = _VERSIONS
     if least <= sys.version_info[:2] < beyond:
@@ -99,27 +85,8 @@ def _find_python():
     for name in names:
         if shutil.which(name):
             return name
-    raise ConverterError(
+    raise InstallationError(
         "TensorFlow.js's converter needs one of "
         f"{', '.join(names)} on the PATH. Received: Python "
         f"{sys.version_info[0]}.{sys.version_info[1]} alone."
     )
-
-
-def _run(command, must):
-    environment = dict(os.environ)
-    environment.pop("PYTHONPATH", None)  # Packages of another Python.
-    done = subprocess.run(
-        [str(part) for part in command],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        env=environment,
-    )
-    if done.returncode:
-        lines = [line for line in done.stdout.splitlines() if line.strip()]
-        raise ConverterError(
-            f"{must}. Received exit code {done.returncode}:\n"
-            + "\n".join(lines[-_LAST_LINES:])
-        )

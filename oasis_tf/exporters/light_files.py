@@ -1,6 +1,7 @@
 """What lies beside a light model, so that a program needs nothing else."""
 
 import dataclasses
+import hashlib
 import json
 import os
 import pathlib
@@ -38,13 +39,29 @@ def facts(config, info, generator, signatures, differences):
     }
 
 
+def digest(generator):
+    """Returns the SHA-256 of a generator's variables, in hexadecimal."""
+    sums = hashlib.sha256()
+    for variable in generator.variables:
+        sums.update(variable.numpy().tobytes())
+    return sums.hexdigest()
+
+
+def check_label_maps(label_maps):
+    """Raises a ValueError if there is none."""
+    if not label_maps:
+        raise ValueError(
+            "`label_maps` must have one label map at least. Received: none."
+        )
+
+
 def check_free(path):
     """Raises a ValueError if there is something at a path already."""
     if pathlib.Path(path).exists():
         raise ValueError(
             f"{path} must not be there yet: what was exported is kept. "
-            "Received: a file of that name; delete it, or choose another "
-            "--out, --name or --version."
+            "Received: a path in use; delete it, or choose another --out, "
+            "--name or --version."
         )
 
 

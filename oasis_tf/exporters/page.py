@@ -5,21 +5,40 @@ import json
 import os
 import pathlib
 import shutil
-import subprocess
 import tempfile
 
 from aiohttp import web
 
 from oasis_tf.data import reading
 from oasis_tf.data.label_map import restore
+from oasis_tf.exporters.installed import InstallationError
+from oasis_tf.exporters.installed import cache_folder
+from oasis_tf.exporters.installed import locked
+from oasis_tf.exporters.installed import run
 
 _NUM_EXAMPLES = 8
-_LAST_LINES = 5  # Of what npm says when it fails.
+_PAGE = "page.json"
 _BACKENDS = ("wasm", "webgl", "webgpu")
 
 
-class PageError(Exception):
-    """The page cannot be made: something is not there."""
+def check_folder(folder):
+    """Raises a ValueError if a folder holds something else than a page.
+
+    What a build replaces would be lost.
+
+    Args:
+        folder: path; it need not be there.
+    """
+    folder = pathlib.Path(folder)
+    if (
+        folder.is_dir()
+        and any(folder.iterdir())
+        and not (folder / _PAGE).is_file()
+    ):
+        raise ValueError(
+            f"{folder} must be empty, or hold a page of before. Received: a "
+            f"folder with other files, without {_PAGE}."
+        )
 
 
 def build(folder, model, label_maps, info):
@@ -32,28 +51,31 @@ def build(folder, model, label_maps, info):
         info: `DatasetInfo`.
 
     Raises:
-        PageError: if TensorFlow.js cannot be installed.
+        InstallationError: if TensorFlow.js cannot be installed.
+        ValueError: if the folder holds something else.
     """
     folder = pathlib.Path(folder)
-    source = _source()
-    libraries = _libraries(source)
-    for file in source.iterdir():
+    check_folder(folder)
+    parts = libraries()
+    folder.mkdir(parents=True, exist_ok=True)
+    # It comes first: a build that is cut off can be done again.
+    page = {"dataset": info.name, "model": "model", "examples": []}
+    (folder / _PAGE).write_text(json.dumps(page))
+    for file in _source().iterdir():
         if file.suffix in (".html", ".css", ".js"):
             shutil.copyfile(file, folder / file.name)
     model_parts = sorted(pathlib.Path(model).iterdir())
-    for target, parts in (("vendor", libraries), ("model", model_parts)):
+    for target, files in (("vendor", parts), ("model", model_parts)):
         with _replaced(folder / target) as part:
-            for file in parts:
+            for file in files:
                 name = file.name.replace(".es2017.min", "")
                 shutil.copyfile(file, part / name)
-    examples = []
     with _replaced(folder / "examples") as part:
         for i, label_map in enumerate(label_maps[:_NUM_EXAMPLES]):
             path = part / f"{i + 1}.png"
             path.write_bytes(reading.encode_label_map(restore(label_map, info)))
-            examples.append(f"examples/{path.name}")
-    page = {"model": "model", "examples": examples}
-    (folder / "page.json").write_text(json.dumps(page, indent=1))
+            page["examples"].append(f"examples/{path.name}")
+    (folder / _PAGE).write_text(json.dumps(page, indent=1))
 
 
 @contextlib.contextmanager
@@ -77,26 +99,45 @@ def _source():
     return installed if installed.is_dir() else package.parent / "serving/web"
 
 
-def _libraries(source):
-    """Returns the files of TensorFlow.js, installed where they are not yet."""
-    cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-    folder = pathlib.Path(cache, "oasis_tf", "tfjs_libraries")
+def libraries():
+    """Returns the files of TensorFlow.js, installed where they are not yet.
+
+    Raises:
+        InstallationError: if they cannot be.
+    """
+    source = _source()
+    folder = cache_folder("tfjs_libraries")
     lock = (source / "package-lock.json").read_text()
-    ready = folder / ".ready"
-    if not ready.is_file() or ready.read_text() != lock:
-        _install(source, folder)
-        ready.write_text(lock)
+    with locked(folder):
+        ready = folder / ".ready"
+        files = _library_files(folder)
+        if not (
+            ready.is_file()
+            and ready.read_text() == lock
+            and all(file.is_file() for file in files)
+        ):
+            ready.unlink(missing_ok=True)
+            _install(source, folder)
+            ready.write_text(lock)
+    return files
+
+
+def _library_files(folder):
     packages = folder / "node_modules/@tensorflow"
     names = ["core", "converter", *(f"backend-{name}" for name in _BACKENDS)]
-    return [
+    scripts = [
         packages / f"tfjs-{name}/dist/tf-{name}.es2017.min.js" for name in names
-    ] + sorted(packages.glob("tfjs-backend-wasm/dist/*.wasm"))
+    ]
+    return scripts + [
+        packages / f"tfjs-backend-wasm/dist/tfjs-backend-wasm{kind}.wasm"
+        for kind in ("", "-simd", "-threaded-simd")
+    ]
 
 
 def _install(source, folder):
     npm = shutil.which("npm")
     if not npm:
-        raise PageError(
+        raise InstallationError(
             "npm must be on the PATH, to install TensorFlow.js for the page "
             "once. Received: none there; it comes with Node.js."
         )
@@ -104,21 +145,12 @@ def _install(source, folder):
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("package.json", "package-lock.json"):
         shutil.copyfile(source / name, folder / name)
-    done = subprocess.run(
+    run(
         [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
+        "TensorFlow.js must be installed once, for which npm needs its "
+        "registry; afterwards this works offline",
         cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
     )
-    if done.returncode:
-        lines = [line for line in done.stdout.splitlines() if line.strip()]
-        raise PageError(
-            "TensorFlow.js must be installed once, for which npm needs its "
-            "package index; afterwards this works offline. Received exit code "
-            f"{done.returncode}:\n" + "\n".join(lines[-_LAST_LINES:])
-        )
 
 
 @web.middleware

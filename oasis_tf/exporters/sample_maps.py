@@ -67,12 +67,12 @@ def _files(path):
     return [files[int(place)] for place in places]
 
 
-def draw(size, semantic_channels, num_maps, seed=0):
+def draw(size, info, num_maps, seed=0):
     """Returns label maps without a meaning: a few regions of random labels.
 
     Args:
         size: (height, width) in pixels.
-        semantic_channels: S.
+        info: `DatasetInfo`; of labels that its files have ids for.
         num_maps: how many.
         seed: int.
 
@@ -80,12 +80,13 @@ def draw(size, semantic_channels, num_maps, seed=0):
         list of `[H, W]`, int32.
     """
     rng = np.random.default_rng(seed)
+    known = sorted({s for i, s in info.label_of_id.items() if i >= 0})
     y, x = np.mgrid[: size[0], : size[1]]
     maps = []
     for _ in range(num_maps):
         # The nearest of some points, each with a label.
         points = rng.uniform(0, size, [_NUM_REGIONS, 2])
-        labels = rng.integers(0, semantic_channels, _NUM_REGIONS)
+        labels = rng.choice(known, _NUM_REGIONS)
         distances = [np.hypot(y - p[0], x - p[1]) for p in points]
         maps.append(labels[np.argmin(distances, axis=0)].astype(np.int32))
     return maps

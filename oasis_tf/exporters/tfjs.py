@@ -10,14 +10,15 @@ import tempfile
 import numpy as np
 import tensorflow as tf
 
-from oasis_tf.data import reading
 from oasis_tf.data.image import to_uint8
 from oasis_tf.data.label_map import one_hot
 from oasis_tf.exporters import converter
 from oasis_tf.exporters import light_files
+from oasis_tf.exporters.comparison import compare
 from oasis_tf.exporters.comparison import examples
 from oasis_tf.exporters.comparison import noise_of
 from oasis_tf.exporters.light_generator import LightGenerator
+from oasis_tf.exporters.tfjs_graph import GraphModel
 
 PRECISIONS = ("float32", "float16")
 
@@ -29,7 +30,7 @@ CHECK = "check.json"
 
 
 def export_generator(
-    generator, config, info, folder, precision, label_map, progress=print
+    generator, config, info, folder, precision, label_maps, progress=print
 ):
     """Writes a folder with a graph model of TF.js.
 
@@ -38,8 +39,9 @@ def export_generator(
     each pixel 3D noise. (A generator without noise has `synthesize`.) The
     folder appears when it is complete.
 
-    What runs the model can compare itself with the network: `check.json` has a
-    label map, noise and the picture.
+    TensorFlow runs what is in the files, and compares it with the network. What
+    runs the model later can do so, too: `check.json` has a label map, noise and
+    the picture.
 
     Args:
         generator: `Generator`, with the statistics to infer with.
@@ -48,12 +50,18 @@ def export_generator(
         folder: path, which must not be there.
         precision: "float32", or "float16": weights of half the size, which are
             brought to float32 when they are loaded.
-        label_map: `[H, W]`, int32. Labels, for `check.json`.
+        label_maps: list of `[H, W]` int32 arrays, one at least. Labels. The
+            first is for `check.json`; the last few are compared.
         progress: function of a line of text.
 
+    Returns:
+        The `Difference` from the network's own pictures, dict by signature.
+
     Raises:
-        ConverterError: if the converter cannot be had, or does not convert.
-        ValueError: if the precision is none, or the folder is there.
+        ConversionError: if it is larger than the precision accounts for.
+        InstallationError: if the converter cannot be had, or does not convert.
+        ValueError: if the precision is none, there is no label map, or the
+            folder is there.
     """
     if precision not in PRECISIONS:
         raise ValueError(
@@ -61,6 +69,7 @@ def export_generator(
             f"{precision!r}."
         )
     folder = pathlib.Path(folder)
+    light_files.check_label_maps(label_maps)
     light_files.check_free(folder)
     light = LightGenerator(generator, config.generator.noise)
     name = [*light.signatures][-1]
@@ -82,10 +91,15 @@ def export_generator(
             progress,
         )
         _split_sums(model / "model.json")
-        check = _check(generator, name, signature, label_map)
+        progress("Comparing its pictures with the network's...")
+        run = GraphModel(model).run
+        difference = compare(
+            precision, generator, name, signature, label_maps, run
+        )
+        check = _check(generator, name, signature, label_maps[0])
         (model / CHECK).write_text(json.dumps(check))
         description = light_files.facts(
-            config, info, generator, {name: signature}, {}
+            config, info, generator, {name: signature}, {name: difference}
         )
         description |= {
             "precision": precision,
@@ -99,6 +113,7 @@ def export_generator(
         }
         (model / DESCRIPTION).write_text(json.dumps(description, indent=1))
         os.rename(model, folder)
+    return {name: difference}
 
 
 def _split_sums(path):
@@ -139,7 +154,7 @@ def _split_sums(path):
                 "attr": dtype | alpha,
             }
         elif fused != ["BiasAdd"]:
-            raise converter.ConverterError(
+            raise converter.InstallationError(
                 f"{name} must be a convolution with a sum and perhaps a leaky "
                 f"ReLU. Received: {', '.join(fused)}."
             )
@@ -153,7 +168,6 @@ def _check(generator, name, signature, label_map):
     [inputs] = examples(signature, [label_map])
     semantic_map = one_hot(inputs["label_map"], generator.semantic_channels)
     image = to_uint8(generator(noise_of(name, inputs), semantic_map))
-    png = reading.encode_image(image.numpy()[0])
     return {
         "signature": name,
         "inputs": {
@@ -164,5 +178,6 @@ def _check(generator, name, signature, label_map):
             }
             for key, value in inputs.items()
         },
-        "image_png": base64.b64encode(png).decode(),
+        # Numbers as they are: some browsers change a picture's a little.
+        "image": base64.b64encode(image.numpy().tobytes()).decode(),
     }

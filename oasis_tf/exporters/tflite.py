@@ -1,31 +1,21 @@
 """The averaged generator for TFLite (LiteRT), in several precisions."""
 
+import functools
 import tempfile
 import warnings
 
-import numpy as np
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
 from oasis_tf.exporters import light_files
-from oasis_tf.exporters.comparison import Comparison
+from oasis_tf.exporters.comparison import NUM_COMPARED
+from oasis_tf.exporters.comparison import compare
 from oasis_tf.exporters.comparison import examples
-from oasis_tf.exporters.comparison import noise_of
 from oasis_tf.exporters.light_generator import LightGenerator
 
 PRECISIONS = ("float32", "float16", "int8_dynamic", "int8")
 
 _SIGNATURES = ("synthesize", "resample")
-_MOST_CALIBRATED = 100  # Label maps; more change the ranges little.
-_NUM_COMPARED = 4  # Label maps.
-
-# A model that differs more is not kept: something went wrong in the conversion.
-_LARGEST_VALUE = {"float32": 1e-4}  # Of numbers in [-1, 1].
-_LEAST_PSNR = {"float32": 60, "float16": 40, "int8_dynamic": 25, "int8": 15}
-
-
-class ConversionError(Exception):
-    """A converted model that does not draw what the network draws."""
 
 
 def export_generator(
@@ -47,7 +37,8 @@ def export_generator(
         precision: one of `PRECISIONS`.
         size: (height, width) of the pictures, or None for any.
         label_maps: list of `[H, W]` int32 arrays, of that size where it is
-            given. Labels. Some are compared, all calibrate int8.
+            given. Labels, one at least. The last few are compared; the others
+            calibrate int8, or the same where there are no more.
         progress: function of a line of text.
 
     Returns:
@@ -55,13 +46,15 @@ def export_generator(
 
     Raises:
         ConversionError: if it is larger than the precision accounts for.
-        ValueError: if the size or the precision is none.
+        ValueError: if the size or the precision is none, or there is no label
+            map.
     """
     if precision not in PRECISIONS:
         raise ValueError(
             f"`precision` must be one of {', '.join(PRECISIONS)}. Received: "
             f"{precision!r}."
         )
+    light_files.check_label_maps(label_maps)
     light_files.check_free(path)
     light = LightGenerator(generator, config.generator.noise, size)
     signatures = {
@@ -81,19 +74,18 @@ def export_generator(
         progress("Converting...")
         model = _convert(folder, signatures, precision, label_maps)
     progress("Comparing its pictures with the network's...")
-    differences = {}
     runner = Model(model)
-    for name, signature in signatures.items():
-        comparison = Comparison(generator)
-        compared = label_maps[-_NUM_COMPARED:]
-        for inputs in examples(signature, compared, seed=1):
-            comparison.add(
-                runner.run(name, inputs),
-                inputs["label_map"],
-                noise_of(name, inputs),
-            )
-        differences[name] = comparison.difference()
-        _check(precision, name, differences[name])
+    differences = {
+        name: compare(
+            precision,
+            generator,
+            name,
+            signature,
+            label_maps,
+            functools.partial(runner.run, name),
+        )
+        for name, signature in signatures.items()
+    }
     light_files.write(
         path,
         model,
@@ -127,27 +119,11 @@ def _convert(folder, signatures, precision, label_maps):
 
 
 def _calibration(signatures, label_maps):
-    maps = label_maps[:_MOST_CALIBRATED]
+    # Not those that it is compared on, where there are others.
+    maps = label_maps[:-NUM_COMPARED] or label_maps
     for name, signature in signatures.items():
         for inputs in examples(signature, maps):
             yield name, inputs
-
-
-def _check(precision, name, difference):
-    limit = _LARGEST_VALUE.get(precision, np.inf)
-    if difference.largest_value > limit:
-        raise ConversionError(
-            f"The {precision} model's {name} must differ by at most {limit:g} "
-            f"from the network's numbers in [-1, 1]. Received: "
-            f"{difference.largest_value:.2g}."
-        )
-    least = _LEAST_PSNR[precision]
-    if not difference.psnr >= least:
-        raise ConversionError(
-            f"The {precision} model's {name} must have a PSNR of at least "
-            f"{least} dB against the network's pictures. Received: "
-            f"{difference.psnr:.1f} dB."
-        )
 
 
 class Model:

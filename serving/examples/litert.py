@@ -48,6 +48,22 @@ def synthesize(model, facts, label_map, seed):
     ][0]
 
 
+def check_size(facts, label_map):
+    """Raises a ValueError if the model takes no label map of this size."""
+    multiple = facts["size_multiple"]
+    if facts["size"] and list(label_map.shape) != facts["size"]:
+        wanted = "the height and width {} x {}".format(*facts["size"])
+    elif any(n % multiple for n in label_map.shape):
+        wanted = f"height and width in multiples of {multiple}"
+    else:
+        return
+    raise ValueError(
+        f"The label map must have {wanted}. Received: {{}} x {{}}.".format(
+            *label_map.shape
+        )
+    )
+
+
 def main():
     if len(sys.argv) != 5:
         sys.exit(f"Usage: {sys.argv[0]} MODEL LABEL_MAP SEED OUTPUT")
@@ -60,7 +76,10 @@ def main():
                     f"{label_map} must have one channel or a palette. "
                     f"Received: {image.mode}."
                 )
+            if image.mode == "L" and image.tile and image.tile[0][3] != "L":
+                raise ValueError(f"{label_map} must have 8 or 16 bits.")
             ids = np.array(image)
+        check_size(facts, ids)
         Image.fromarray(synthesize(model, facts, ids, int(seed))).save(output)
     except (OSError, ValueError) as error:
         sys.exit(str(error))

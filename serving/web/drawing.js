@@ -5,7 +5,7 @@
 
 const SECONDS_PER_CALL = 120;
 
-/** Draws with a TensorFlow.js model in a worker, so that the page stays quick. */
+/** Draws with a TensorFlow.js model in a worker: the page stays quick. */
 export class BrowserModel {
   /**
    * @param {string} address of the model's folder.
@@ -17,13 +17,18 @@ export class BrowserModel {
     model.progress = progress;
     model.worker = new Worker(new URL("worker.js", import.meta.url));
     model.waiting = new Map();
+    model.numAsked = 0;
     model.worker.onmessage = ({ data }) => model.receive(data);
     model.worker.onerror = (event) =>
-      model.fail(new Error(event.message || "The worker could not be started."));
+      model.fail(new Error(event.message || "The worker does not start."));
     const url = new URL(address, location.href).href;
-    const { facts, backend: used, missing, difference } = await model.ask(
-      "load", { address: url, backend });
-    return Object.assign(model, { facts, backend: used, missing, difference });
+    try {
+      const loaded = await model.ask("load", { address: url, backend });
+      return Object.assign(model, loaded);
+    } catch (error) {
+      model.close();
+      throw error;
+    }
   }
 
   async draw({ width, height, labels }, { placeMap, vectors }) {
@@ -38,7 +43,7 @@ export class BrowserModel {
   }
 
   ask(kind, content) {
-    const id = this.waiting.size ? Math.max(...this.waiting.keys()) + 1 : 0;
+    const id = this.numAsked++;
     return new Promise((resolve, reject) => {
       this.waiting.set(id, { resolve, reject });
       this.worker.postMessage({ id, kind, ...content });
@@ -47,6 +52,7 @@ export class BrowserModel {
 
   receive({ id, result, error, progress }) {
     if (progress) return this.progress(progress);
+    if (!this.waiting.has(id)) return; // Given up.
     const { resolve, reject } = this.waiting.get(id);
     this.waiting.delete(id);
     return error ? reject(new Error(error)) : resolve(result);
@@ -72,13 +78,15 @@ export class ServerModel {
   static async load(server, name) {
     const model = new ServerModel();
     model.server = server.replace(/\/+$/, "");
-    model.address = `${model.server}/v1/models/${encodeURIComponent(name)}:predict`;
+    const path = `/v1/models/${encodeURIComponent(name)}:predict`;
+    model.address = model.server + path;
     const [info, facts, signatures] = (await model.ask({
       signature_name: "describe",
       inputs: ["dataset_info", "model", "signatures"],
     })).outputs.map((text) => JSON.parse(text));
     if (facts.kind !== "generator")
-      throw new Error(`${name} on ${server} is no generator, but a ${facts.kind}.`);
+      throw new Error(
+        `${name} on ${server} is no generator, but a ${facts.kind}.`);
     if (facts.noise_channels && !signatures.synthesize_places)
       throw new Error(
         `${name} on ${server} was exported before it could draw places: ` +

@@ -5,13 +5,13 @@
 // `?model=` its model, `?backend=` what the model in the browser runs on.
 
 import { BrowserModel, ServerModel } from "./drawing.js";
-import { blank, classOf, paint, region, resize, stroke } from "./labels.js";
+import { fitted, mapFile, readMap, save } from "./files.js";
+import { blank, classOf, paint, region, stroke } from "./labels.js";
 import { between, newLook, newLookInside } from "./looks.js";
-import { decodeNumbers, encodeNumbers } from "./png.js";
 
 const MOST_UNDONE = 100; // Steps.
+const MOST_BYTES_UNDONE = 2 ** 28; // Noise of every pixel is large.
 const MANY_CLASSES = 30; // From so many on, one can be searched for.
-const LARGEST = 1024; // Height and width of a label map that is loaded.
 
 const find = (id) => document.getElementById(id);
 const query = new URLSearchParams(location.search);
@@ -19,10 +19,12 @@ const query = new URLSearchParams(location.search);
 let model = null;
 let info = null; // The data set's.
 let state = null; // { map, from, to, share }: looks at both ends of the way.
+let gesture = null; // What a finger, the mouse or the space bar is doing.
 let undone = [];
 let done = [];
 let isDrawing = false;
 let isStale = false; // Whether what is shown is older than the state.
+let isOfDrawing = true; // Whether the message goes with the next picture.
 
 // --- Messages -------------------------------------------------------------
 
@@ -52,10 +54,15 @@ function freshLook({ width, height }) {
     width * height, model.facts.noise_channels, isPerPixel(), randomSeed());
 }
 
+const numBytes = ({ map, from, to }) =>
+  map.labels.byteLength + [from, to].reduce((sum, { placeMap, vectors }) =>
+    sum + placeMap.byteLength + vectors.length * vectors[0].byteLength, 0);
+
 /** Takes up a new state, which can be undone. */
 function change(next) {
   done.push(state);
-  done.splice(0, done.length - MOST_UNDONE);
+  const most = Math.min(MOST_UNDONE, MOST_BYTES_UNDONE / numBytes(state));
+  done.splice(0, Math.max(0, done.length - Math.max(1, Math.floor(most))));
   undone = [];
   show(next);
 }
@@ -70,6 +77,8 @@ function show(next) {
 }
 
 function startWith(map) {
+  end();
+  tell("");
   const look = freshLook(map);
   const next = { map, from: look, to: look, share: 1 };
   if (state) change(next);
@@ -77,6 +86,7 @@ function startWith(map) {
 }
 
 function changeLook(makeLook) {
+  end();
   const from = between(state.from, state.to, state.share);
   change({ ...state, from, to: makeLook(from), share: 1 });
 }
@@ -106,30 +116,37 @@ function showOverlay(mask, color = [255, 255, 255]) {
   canvas.getContext("2d").putImageData(image, 0, 0);
 }
 
+/** Returns the label map with the stroke that is being made. */
+function mapSoFar() {
+  if (gesture?.tool !== "brush") return state.map;
+  return paint(state.map, gesture.painted, gesture.label);
+}
+
 /** Draws the picture; while one is drawn, what comes is drawn after it. */
 async function redraw() {
   isStale = true;
   if (isDrawing) return;
   isDrawing = true;
-  try {
-    while (isStale) {
-      isStale = false;
+  while (isStale) {
+    isStale = false;
+    try {
       const look = between(state.from, state.to, state.share);
-      const { image, milliseconds } = await model.draw(state.map, look);
+      const { image, milliseconds } = await model.draw(mapSoFar(), look);
       const canvas = find("picture");
       [canvas.width, canvas.height] = [image.width, image.height];
       canvas.getContext("2d").putImageData(image, 0, 0);
       find("status").textContent = milliseconds < 1000
         ? `${Math.round(milliseconds)} ms`
         : `${(milliseconds / 1000).toFixed(1)} s`;
-      tell("");
+      if (isOfDrawing) tell("");
+      isOfDrawing = false;
+    } catch (error) {
+      tell(error.message);
+      isOfDrawing = true;
     }
-  } catch (error) {
-    tell(error.message);
-  } finally {
-    isDrawing = false;
-    document.body.dataset.drawn = Number(document.body.dataset.drawn || 0) + 1;
   }
+  isDrawing = false;
+  document.body.dataset.drawn = Number(document.body.dataset.drawn || 0) + 1;
 }
 
 // --- Tools ----------------------------------------------------------------
@@ -138,10 +155,10 @@ const chosen = (name) =>
   document.querySelector(`input[name=${name}]:checked`).value;
 const brushSize = () => Number(find("size").value);
 
-let painted = null; // The pixels of the stroke that is being made.
-let last = null; // The pixel it has come to.
-
-function begin([x, y]) {
+/** Uses the tool at a pixel; a stroke goes on until `end`. */
+function begin([x, y], pointer) {
+  end();
+  tell("");
   const tool = chosen("tool");
   const label = Number(chosen("class"));
   if (tool === "fill") {
@@ -152,8 +169,8 @@ function begin([x, y]) {
     const choose = tool === "look-region" ? region : classOf;
     renew(choose(state.map, x, y));
   } else {
-    painted = new Uint8Array(state.map.labels.length);
-    last = [x, y];
+    const painted = new Uint8Array(state.map.labels.length);
+    gesture = { tool, label, pointer, painted, last: [x, y] };
     go([x, y]);
   }
 }
@@ -166,45 +183,40 @@ function pick(label) {
   document.querySelector("input[value=brush]").checked = true;
 }
 
+function renewAll() {
+  changeLook(() => freshLook(state.map));
+}
+
 function renew(mask) {
   changeLook((look) => newLookInside(look, mask, isPerPixel(), randomSeed()));
 }
 
 function go(to) {
+  const { tool, label, painted, last } = gesture;
   stroke(state.map, last, to, brushSize()).forEach((isInside, i) => {
     if (isInside) painted[i] = 1;
   });
-  last = to;
-  const color = chosen("tool") === "brush"
-    ? info.colors[Number(chosen("class"))] : [255, 255, 255];
-  showOverlay(painted, color);
-  // Live: the picture of the stroke so far.
-  if (chosen("tool") === "brush") preview();
+  gesture.last = to;
+  showOverlay(painted, tool === "brush" ? info.colors[label] : undefined);
+  if (tool === "brush") redraw(); // Live: the stroke so far.
 }
 
-let previewed = null;
-
-function preview() {
-  previewed ??= state;
-  const label = Number(chosen("class"));
-  state = { ...previewed, map: paint(previewed.map, painted, label) };
-  redraw();
-}
-
+/** Ends a stroke, where there is one. */
 function end() {
-  if (!painted) return;
-  const mask = painted;
-  [painted, last] = [null, null];
-  if (previewed) {
-    [state, previewed] = [previewed, null];
-  }
+  if (!gesture) return;
+  const { tool, label, painted } = gesture;
+  cancel();
+  if (tool === "brush")
+    change({ ...state, map: paint(state.map, painted, label) });
+  else renew(painted);
+}
+
+/** Forgets a stroke; returns whether there was one. */
+function cancel() {
+  if (!gesture) return false;
+  gesture = null;
   showOverlay(null);
-  if (chosen("tool") === "brush") {
-    const label = Number(chosen("class"));
-    change({ ...state, map: paint(state.map, mask, label) });
-  } else {
-    renew(mask);
-  }
+  return true;
 }
 
 function pixelOf(event) {
@@ -219,22 +231,29 @@ function pixelOf(event) {
 
 function listenToPointer() {
   const canvas = find("map");
+  const isOurs = (event) => gesture && gesture.pointer === event.pointerId;
   canvas.addEventListener("pointerdown", (event) => {
-    if (event.button !== 0 || painted) return;
+    // A second finger does nothing.
+    if (event.button !== 0 || gesture) return;
     canvas.setPointerCapture(event.pointerId);
-    begin(pixelOf(event));
+    begin(pixelOf(event), event.pointerId);
   });
   canvas.addEventListener("pointermove", (event) => {
     const [x, y] = pixelOf(event);
     const label = state.map.labels[y * state.map.width + x];
     find("hovered").textContent = info.class_names[label];
-    if (painted) {
+    if (isOurs(event)) {
       for (const one of event.getCoalescedEvents?.() || []) go(pixelOf(one));
       go([x, y]);
     }
   });
-  for (const kind of ["pointerup", "pointercancel"])
-    canvas.addEventListener(kind, end);
+  canvas.addEventListener("pointerup", (event) => {
+    if (isOurs(event)) end();
+  });
+  // The browser has taken the finger for something else.
+  canvas.addEventListener("pointercancel", (event) => {
+    if (isOurs(event) && cancel()) redraw();
+  });
   canvas.addEventListener("pointerleave", () => {
     find("hovered").textContent = "";
   });
@@ -252,41 +271,47 @@ function listenToKeys() {
   let cursor = null;
   const canvas = find("map");
   canvas.addEventListener("keydown", (event) => {
+    if (event.altKey || event.ctrlKey || event.metaKey) return;
     const { width, height } = state.map;
-    cursor ??= [width >> 1, height >> 1];
+    const inside = ([x, y]) => [
+      Math.max(0, Math.min(width - 1, x)), Math.max(0, Math.min(height - 1, y)),
+    ];
+    // The map may be another one than before.
+    cursor = inside(cursor ?? [width >> 1, height >> 1]);
     const step = STEPS[event.key];
     if (step) {
       const stride = event.shiftKey ? 8 : 1;
-      cursor = [
-        Math.max(0, Math.min(width - 1, cursor[0] + stride * step[0])),
-        Math.max(0, Math.min(height - 1, cursor[1] + stride * step[1])),
-      ];
-      if (painted) go(cursor);
+      cursor = inside(cursor.map((at, i) => at + stride * step[i]));
+      if (gesture) go(cursor);
     } else if (event.key === " ") {
-      if (!painted) begin(cursor);
+      if (!event.repeat && !gesture) begin(cursor, "keyboard");
     } else {
       return;
     }
     event.preventDefault();
-    if (!painted) showOverlay(stroke(state.map, cursor, cursor, brushSize()));
+    if (!gesture) showOverlay(stroke(state.map, cursor, cursor, brushSize()));
   });
   canvas.addEventListener("keyup", (event) => {
-    if (event.key === " ") end();
+    if (event.key === " " && gesture?.pointer === "keyboard") end();
   });
   canvas.addEventListener("blur", () => {
-    end();
-    showOverlay(null);
+    if (gesture?.pointer === "keyboard") end();
+    if (!gesture) showOverlay(null);
   });
   document.addEventListener("keydown", (event) => {
-    if (event.target.matches("select, input:not([type=radio])")) return;
+    if (event.target.matches("select, input[type=search]")) return;
     const key = event.key.toLowerCase();
     if (event.ctrlKey || event.metaKey) {
       if (key === "z") event.shiftKey ? redo() : undo();
       else if (key === "y") redo();
       else return;
       event.preventDefault();
+    } else if (event.altKey || event.repeat) {
+      return;
+    } else if (key === "escape") {
+      if (cancel()) redraw();
     } else if (key === "n" && model.facts.noise_channels) {
-      changeLook(() => freshLook(state.map));
+      renewAll();
     } else if (key === "[" || key === "]") {
       find("size").value = brushSize() + (key === "[" ? -1 : 1);
       showSize();
@@ -297,13 +322,16 @@ function listenToKeys() {
   });
 }
 
+/** Forgets the stroke that is being made, or else goes a step back. */
 function undo() {
+  if (cancel()) return redraw();
   if (!done.length) return;
   undone.push(state);
   show(done.pop());
 }
 
 function redo() {
+  if (cancel()) return redraw();
   if (!undone.length) return;
   done.push(state);
   show(undone.pop());
@@ -311,49 +339,24 @@ function redo() {
 
 // --- Files ----------------------------------------------------------------
 
-/** Returns the label map of a file in the data set's own ids. */
-async function readMap(file, name) {
-  const { width, height, values } = await decodeNumbers(file);
-  const labels = values.map((id) => info.label_of_id[id] ?? 65535);
-  const wrong = [...new Set(values.filter((id) => !(id in info.label_of_id)))];
-  if (wrong.length)
-    throw new Error(
-      `${name} must hold the ids of ${info.name}. Received: ` +
-        `${wrong.slice(0, 5).join(", ")}.`);
-  const multiple = model.facts.size_multiple;
-  const scale = Math.min(1, LARGEST / Math.max(width, height));
-  const fit = (length) =>
-    Math.max(multiple, Math.round((length * scale) / multiple) * multiple);
-  return resize({ width, height, labels }, fit(width), fit(height));
+/** Starts with the label map of a file in the data set's own ids. */
+async function startWithFile(file, name) {
+  const read = await readMap(file, name, info);
+  const map = fitted(read, model.facts.size_multiple);
+  startWith(map);
+  if (map !== read)
+    tell(`${name} has ${read.width} x ${read.height} pixels: it was brought ` +
+      `to ${map.width} x ${map.height}.`, true);
 }
 
 async function saveMap() {
-  const idOf = [];
-  // The smallest id of each label.
-  for (const [id, label] of Object.entries(info.label_of_id))
-    idOf[label] = Math.min(id, idOf[label] ?? Infinity);
-  const { width, height, labels } = state.map;
-  const without = [...new Set(labels)].find((label) => idOf[label] === undefined);
-  if (without !== undefined)
-    throw new Error(
-      `No id of ${info.name} stands for ${info.class_names[without]}.`);
-  const values = labels.map((label) => idOf[label]);
-  const bytes = await encodeNumbers({ width, height, values });
-  save(new Blob([bytes], { type: "image/png" }), "label_map.png");
+  save(await mapFile(state.map, info), "label_map.png");
 }
 
 async function savePicture() {
   const blob = await new Promise((resolve) =>
     find("picture").toBlob(resolve, "image/png"));
   save(blob, "picture.png");
-}
-
-function save(blob, name) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(blob);
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
 // --- The start ------------------------------------------------------------
@@ -379,6 +382,7 @@ function showClasses() {
   // Don't-care comes last: nobody starts with it.
   const labels = [...info.class_names.keys()];
   if (first) labels.push(labels.shift());
+  list.querySelectorAll("label").forEach((old) => old.remove());
   for (const label of labels) {
     const item = document.createElement("label");
     const input = document.createElement("input");
@@ -403,26 +407,27 @@ function filterClasses() {
 
 function showExamples(examples) {
   const select = find("examples");
+  const [height, width] = model.facts.image_size;
   const names = ["blank", ...examples.map((_, i) => `example ${i + 1}`)];
   select.replaceChildren(
     new Option("choose...", ""),
     ...names.map((name, i) => new Option(name, i)));
-  select.addEventListener("change", () => guarded(async () => {
-    if (select.value === "") return;
-    const i = Number(select.value);
-    const [height, width] = model.facts.image_size;
-    startWith(i === 0
-      ? blank(width, height, Number(chosen("class")))
-      : await fetchMap(examples[i - 1]));
+  select.onchange = () => guarded(async () => {
+    const { value } = select;
+    // What is chosen again comes again.
     select.value = "";
-  }));
+    if (value === "") return;
+    if (value === "0") startWith(blank(width, height, Number(chosen("class"))));
+    else await startWithExample(examples[value - 1]);
+  });
 }
 
-async function fetchMap(address) {
-  const response = await fetch(address);
+async function startWithExample(address) {
+  const response = await fetch(address, { cache: "no-cache" });
   if (!response.ok)
-    throw new Error(`${address} must be there. Received: HTTP ${response.status}.`);
-  return readMap(new Uint8Array(await response.arrayBuffer()), address);
+    throw new Error(
+      `${address} must be there. Received: HTTP ${response.status}.`);
+  await startWithFile(new Uint8Array(await response.arrayBuffer()), address);
 }
 
 function describeRuntime() {
@@ -436,36 +441,63 @@ function describeRuntime() {
   find("runtime").textContent = parts.join(" ");
 }
 
-async function loadModel(page) {
+async function loadModel(page, backend) {
+  const progress = (text) => tell(text, true);
+  progress("Loading...");
   const server = query.get("server");
-  if (server) {
-    find("backends-label").hidden = true;
-    return ServerModel.load(server, query.get("model") || "generator");
-  }
-  const backend = query.get("backend") || "auto";
-  find("backends").value = backend;
-  return BrowserModel.load(page.model, backend, (text) => tell(text, true));
+  const loaded = server
+    ? await ServerModel.load(server, query.get("model") || "generator")
+    : await BrowserModel.load(page.model, backend, progress);
+  model?.close();
+  model = loaded;
+  describeRuntime();
+}
+
+/** Draws with another back end; what is painted stays. */
+async function changeBackend(page) {
+  const backend = find("backends").value;
+  query.set("backend", backend);
+  history.replaceState(null, "", `?${query}`);
+  await loadModel(page, backend);
+  if (!state) return openWith(page);
+  isOfDrawing = true;
+  await redraw();
 }
 
 async function start() {
-  const response = await fetch("page.json");
+  const response = await fetch("page.json", { cache: "no-cache" });
   if (!response.ok)
     throw new Error(
       "page.json must be beside this page, as `python -m oasis_tf.demo_page` " +
         `writes it. Received: HTTP ${response.status}.`);
   const page = await response.json();
-  tell("Loading...", true);
-  model = await loadModel(page);
+  const backend = query.get("backend") || "auto";
+  if (!query.has("server")) {
+    find("backends").value = backend;
+    find("backends-label").hidden = false;
+    find("backends").addEventListener(
+      "change", () => guarded(() => changeBackend(page)));
+  }
+  await loadModel(page, backend);
+  await openWith(page);
+}
+
+/** Shows what there is to do with the model. */
+async function openWith(page) {
   info = model.facts.dataset_info;
+  // A server may have a model of another data set than this page's.
+  const examples = info.name === page.dataset ? page.examples : [];
   document.body.classList.toggle("no-noise", !model.facts.noise_channels);
   showClasses();
-  showExamples(page.examples);
-  describeRuntime();
+  showExamples(examples);
   const [height] = model.facts.image_size;
   find("size").max = Math.max(8, height >> 1);
   find("size").value = Math.max(2, height >> 3);
   showSize();
-  startWith(page.examples.length ? await fetchMap(page.examples[0]) : bands());
+  startWith(bands());
+  if (examples.length) await guarded(() => startWithExample(examples[0]));
+  [done, undone] = [[], []];
+  show(state);
   listenToPointer();
   listenToKeys();
   find("app").hidden = false;
@@ -474,11 +506,11 @@ async function start() {
 find("size").addEventListener("input", showSize);
 find("filter").addEventListener("input", filterClasses);
 find("share").addEventListener("input", () => {
+  end();
   state = { ...state, share: Number(find("share").value) / 100 };
   redraw();
 });
-find("new-look").addEventListener("click", () =>
-  changeLook(() => freshLook(state.map)));
+find("new-look").addEventListener("click", renewAll);
 find("undo").addEventListener("click", undo);
 find("redo").addEventListener("click", redo);
 find("save-map").addEventListener("click", () => guarded(saveMap));
@@ -486,12 +518,10 @@ find("save-picture").addEventListener("click", () => guarded(savePicture));
 find("load").addEventListener("change", () => guarded(async () => {
   const [file] = find("load").files;
   if (!file) return;
-  startWith(await readMap(new Uint8Array(await file.arrayBuffer()), file.name));
+  const bytes = new Uint8Array(await file.arrayBuffer());
+  // The same name again, mended, is a change, too.
   find("load").value = "";
+  await startWithFile(bytes, file.name);
 }));
-find("backends").addEventListener("change", () => {
-  query.set("backend", find("backends").value);
-  location.search = query;
-});
 
 guarded(start);

@@ -28,7 +28,13 @@ export async function decodeNumbers(file) {
     at += 12 + length;
   }
   if (!header || !data.length) throw new Error("The PNG file is cut off.");
-  return unpack(header, await transform(data, new DecompressionStream("deflate")));
+  let bytes;
+  try {
+    bytes = await transform(data, new DecompressionStream("deflate"));
+  } catch {
+    throw new Error("The PNG file is damaged.");
+  }
+  return unpack(header, bytes);
 }
 
 function readHeader(body) {
@@ -45,7 +51,9 @@ function readHeader(body) {
         `This one is ${KINDS[header.kind] || "of an unknown kind"}.`,
     );
   }
-  if (body[12]) throw new Error("Interlaced PNG files are not read here.");
+  if (body[12])
+    throw new Error(
+      "Interlaced PNG files are not read here: save it without interlacing.");
   return header;
 }
 

@@ -2,24 +2,25 @@
 
 import base64
 import hashlib
-import io
 import json
 import pathlib
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
 
 from oasis_tf.data.image import to_uint8
 from oasis_tf.data.label_map import one_hot
 from oasis_tf.data.toy_scenes import Builder
 from oasis_tf.exporters import converter
 from oasis_tf.exporters import tfjs
+from oasis_tf.exporters.comparison import ConversionError
+from oasis_tf.exporters.tfjs_graph import GraphModel
 from tests import tiny
 from tests import trained
 
-LABEL_MAP = tiny.batch(size=1)["label_map"][0]
+LABEL_MAPS = [np.asarray(m) for m in tiny.batch(size=6)["label_map"]]
+LABEL_MAP = LABEL_MAPS[0]
 
 
 @pytest.fixture
@@ -35,14 +36,26 @@ def converted(monkeypatch):
         (folder / "model.json").write_text(json.dumps(graph))
         (folder / "group1-shard1of1.bin").write_bytes(b"weights")
 
+    class Model:
+        """What it would draw."""
+
+        def __init__(self, folder):
+            self._signature = calls[-1][0]
+
+        def run(self, inputs):
+            return self._signature(
+                **{name: tf.constant(value) for name, value in inputs.items()}
+            )["image"].numpy()
+
     monkeypatch.setattr(converter, "convert", convert)
+    monkeypatch.setattr(tfjs, "GraphModel", Model)
     return calls
 
 
 def export(folder, config=tiny.CONFIG, precision="float32"):
-    generator, _ = trained.networks(config)
+    generator = trained.calm_generator(config)
     tfjs.export_generator(
-        generator, config, Builder.INFO, folder, precision, LABEL_MAP
+        generator, config, Builder.INFO, folder, precision, LABEL_MAPS
     )
     return generator
 
@@ -84,10 +97,8 @@ def test_check_is_the_network_s_picture(tmp_path, converted, noise):
     expected = generator(
         noise_map, one_hot(inputs["label_map"], tiny.SEMANTIC_CHANNELS)
     )
-    png = base64.b64decode(check["image_png"])
-    np.testing.assert_array_equal(
-        np.array(Image.open(io.BytesIO(png))), to_uint8(expected)[0]
-    )
+    image = np.frombuffer(base64.b64decode(check["image"]), np.uint8)
+    np.testing.assert_array_equal(image, np.ravel(to_uint8(expected)))
 
 
 def test_sums_of_all_files_are_told(tmp_path, converted):
@@ -112,12 +123,48 @@ def test_float16_is_the_converter_s_matter(tmp_path, converted):
     assert arguments == ["--quantize_float16=*"]
 
 
+def test_difference_is_told_and_kept(tmp_path, converted):
+    generator = trained.calm_generator()
+    differences = tfjs.export_generator(
+        *(generator, tiny.CONFIG, Builder.INFO, tmp_path / "model"),
+        *("float32", LABEL_MAPS),
+    )
+    difference = differences["synthesize_places"]
+    assert difference.num_images == 4
+    assert difference.largest_value < 1e-4
+    facts = json.loads((tmp_path / "model/oasis.json").read_text())
+    told = facts["differences"]["synthesize_places"]
+    assert told["largest_value"] == difference.largest_value
+
+
+def test_model_that_draws_something_else_is_not_kept(
+    tmp_path, converted, monkeypatch
+):
+    run = tfjs.GraphModel.run
+    monkeypatch.setattr(
+        tfjs.GraphModel, "run", lambda self, inputs: 255 - run(self, inputs)
+    )
+    with pytest.raises(ConversionError, match="at most 0.0001 from"):
+        export(tmp_path / "model")
+    with pytest.raises(ConversionError, match="at least 40 dB"):
+        export(tmp_path / "model", precision="float16")
+    assert not [*tmp_path.iterdir()]
+
+
+def test_without_label_maps_it_is_told(tmp_path):
+    with pytest.raises(ValueError, match="must have one label map at least"):
+        tfjs.export_generator(
+            *(trained.calm_generator(), tiny.CONFIG, Builder.INFO),
+            *(tmp_path / "model", "float32", []),
+        )
+
+
 def test_failed_conversion_leaves_nothing(tmp_path, monkeypatch):
     def convert(*_):
-        raise converter.ConverterError("No.")
+        raise converter.InstallationError("No.")
 
     monkeypatch.setattr(converter, "convert", convert)
-    with pytest.raises(converter.ConverterError):
+    with pytest.raises(converter.InstallationError):
         export(tmp_path / "models/model")
     assert not [*(tmp_path / "models").iterdir()]
 
@@ -133,6 +180,49 @@ def test_what_is_there_is_kept(tmp_path, converted):
 def test_unknown_precision_is_told(tmp_path):
     with pytest.raises(ValueError, match="must be one of float32, float16"):
         export(tmp_path / "model", precision="int8")
+
+
+class TestGraphModel:
+    """What TensorFlow makes of the files, of a model that is kept."""
+
+    FOLDER = trained.ROOT / "tests/web/model"
+
+    def inputs(self):
+        check = json.loads((self.FOLDER / "check.json").read_text())
+        inputs = {
+            name: np.array(i["values"], i["dtype"]).reshape(i["shape"])
+            for name, i in check["inputs"].items()
+        }
+        image = np.frombuffer(base64.b64decode(check["image"]), np.uint8)
+        return inputs, image.astype(int)
+
+    def test_draws_what_the_network_draws(self):
+        inputs, expected = self.inputs()
+        image = GraphModel(self.FOLDER).run(inputs)
+        assert image.dtype == np.uint8
+        assert np.abs(image.ravel() - expected).max() <= 1
+
+    def test_stored_halves_are_read(self, tmp_path):
+        inputs, expected = self.inputs()
+        model = json.loads((self.FOLDER / "model.json").read_text())
+        [group] = model["weightsManifest"]
+        content = (self.FOLDER / group["paths"][0]).read_bytes()
+        start, halves = 0, b""
+        for weight in group["weights"]:
+            count = int(np.prod(weight["shape"], dtype=int))
+            values = np.frombuffer(content, weight["dtype"], count, start)
+            start += values.nbytes
+            if weight["dtype"] == "float32":
+                values = values.astype(np.float16)
+                weight["quantization"] = {
+                    "dtype": "float16",
+                    "original_dtype": "float32",
+                }
+            halves += values.tobytes()
+        (tmp_path / "model.json").write_text(json.dumps(model))
+        (tmp_path / group["paths"][0]).write_bytes(halves)
+        image = GraphModel(tmp_path).run(inputs)
+        assert 1 <= np.abs(image.ravel() - expected).max() <= 4
 
 
 class TestSums:
@@ -184,7 +274,7 @@ class TestSums:
         assert nodes[2]["attr"]["alpha"] == {"f": 0.2}
 
     def test_other_activations_are_told(self, tmp_path):
-        with pytest.raises(converter.ConverterError, match="BiasAdd, Elu"):
+        with pytest.raises(converter.InstallationError, match="BiasAdd, Elu"):
             self.split(tmp_path, "map", "BiasAdd", "Elu")
 
 
@@ -207,13 +297,13 @@ class TestConverter:
             if "venv" in commands[-1]:
                 pathlib.Path(command[-1]).mkdir(parents=True)
 
-        monkeypatch.setattr(converter, "_run", run)
+        monkeypatch.setattr(converter, "run", run)
         return commands
 
     def test_without_a_package_index_says_so(self, cache, monkeypatch):
         monkeypatch.setenv("PIP_NO_INDEX", "1")
         message = "must be installed once, for which pip needs its package"
-        with pytest.raises(converter.ConverterError, match=message) as error:
+        with pytest.raises(converter.InstallationError, match=message) as error:
             self.convert()
         assert "No matching distribution" in str(error.value)
         # The next attempt starts anew.
@@ -253,7 +343,7 @@ class TestConverter:
     def test_no_such_python_is_told(self, cache, monkeypatch):
         monkeypatch.setattr(converter.sys, "version_info", (3, 13, 1))
         monkeypatch.setattr(converter.shutil, "which", lambda name: None)
-        with pytest.raises(converter.ConverterError, match="python3.12"):
+        with pytest.raises(converter.InstallationError, match="python3.12"):
             self.convert()
 
     def test_what_the_converter_says_is_told(self, cache, monkeypatch):
@@ -265,5 +355,5 @@ class TestConverter:
             converter, "_environment", lambda progress: cache.parent
         )
         message = "must take the model. Received exit code 3:\nUnsupported Ops"
-        with pytest.raises(converter.ConverterError, match=message):
+        with pytest.raises(converter.InstallationError, match=message):
             self.convert()

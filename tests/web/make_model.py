@@ -9,6 +9,7 @@ import pathlib
 import shutil
 
 import keras
+import numpy as np
 
 from oasis_tf.data.toy_scenes import Builder
 from oasis_tf.exporters import tfjs
@@ -26,20 +27,22 @@ def make_generator():
 
 def export(folder, precision="float32"):
     """Converts it."""
-    label_map = tiny.batch(size=1)["label_map"][0]
     tfjs.export_generator(
         make_generator(),
         tiny.CONFIG,
         Builder.INFO,
         folder,
         precision,
-        label_map,
+        [np.asarray(m) for m in tiny.batch(size=6)["label_map"]],
     )
 
 
 def main():
+    new = FOLDER.with_name("new_model")
+    shutil.rmtree(new, ignore_errors=True)
+    export(new)
     shutil.rmtree(FOLDER, ignore_errors=True)
-    export(FOLDER)
+    new.rename(FOLDER)
 
 
 if __name__ == "__main__":
