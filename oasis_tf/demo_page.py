@@ -13,6 +13,7 @@ cannot be installed, converted or served.
 """
 
 import pathlib
+import shutil
 
 from absl import flags
 
@@ -101,6 +102,9 @@ def _export(workdir, config, info, tfjs):
         f"{_PRECISION.value}"
     )
     folder = workdir / model_files.EXPORT / "tfjs" / name
+    if folder.exists() and not tfjs.is_whole(folder):
+        print(f"{folder} is damaged: it is made anew.")
+        shutil.rmtree(folder)
     if not folder.exists():
         differences = tfjs.export_generator(
             generator, config, info, folder, _PRECISION.value, label_maps

@@ -106,8 +106,8 @@ def find_checkpoints(model):
     path = _existing(model)
     if not (path / "config.json").is_file():
         raise ValueError(
-            "The model must be the work directory of a run: its checkpoints "
-            "hold the discriminator. Received: "
+            "The model must be the work directory of a run or an import: what "
+            "was exported alone does not do. Received: "
             f"{str(path)!r}, without config.json."
         )
     config = read(path / "config.json", config_lib.from_json)

@@ -68,6 +68,17 @@ def test_writes_page_model_and_examples(folder, conversions):
     assert len(conversions) == 1
 
 
+def test_damaged_conversion_is_made_anew(folder, conversions):
+    assert run(folder, "--model=run", maps(folder)).returncode == 0
+    [model] = (folder / "run/export/tfjs").iterdir()
+    weights = model / "group1-shard1of1.bin"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+    process = run(folder, "--model=run", maps(folder))
+    assert process.returncode == 0
+    assert "is damaged: it is made anew." in process.stdout
+    assert tfjs.is_whole(model)
+
+
 def test_other_weights_are_converted_anew(folder, tmp_path, conversions):
     trained.make_workdir(tmp_path / "run")
     assert run(tmp_path, "--model=run", maps(folder)).returncode == 0

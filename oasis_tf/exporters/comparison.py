@@ -39,6 +39,8 @@ class Difference:
     largest_value: float
 
     def __str__(self):
+        if not self.largest_level:
+            return f"the same levels in all of {self.num_images} pictures"
         return (
             f"PSNR {self.psnr:.1f} dB, of the worst of {self.num_images} "
             f"pictures {self.worst_psnr:.1f} dB; at most {self.largest_level} "

@@ -106,7 +106,7 @@ def export_generator(
             "files": {
                 file.name: {
                     "num_bytes": file.stat().st_size,
-                    "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+                    "sha256": _sum_of(file),
                 }
                 for file in sorted(model.iterdir())
             },
@@ -114,6 +114,23 @@ def export_generator(
         (model / DESCRIPTION).write_text(json.dumps(description, indent=1))
         os.rename(model, folder)
     return {name: difference}
+
+
+def is_whole(folder):
+    """Returns whether a folder holds what an export wrote, byte by byte."""
+    folder = pathlib.Path(folder)
+    try:
+        files = json.loads((folder / DESCRIPTION).read_text())["files"]
+        return all(
+            _sum_of(folder / name) == told["sha256"]
+            for name, told in files.items()
+        )
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _sum_of(file):
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _split_sums(path):

@@ -52,16 +52,43 @@ def check_size(facts, label_map):
     """Raises a ValueError if the model takes no label map of this size."""
     multiple = facts["size_multiple"]
     if facts["size"] and list(label_map.shape) != facts["size"]:
-        wanted = "the height and width {} x {}".format(*facts["size"])
+        wanted = "the height and width " + " x ".join(map(str, facts["size"]))
     elif any(n % multiple for n in label_map.shape):
         wanted = f"height and width in multiples of {multiple}"
     else:
         return
-    raise ValueError(
-        f"The label map must have {wanted}. Received: {{}} x {{}}.".format(
-            *label_map.shape
-        )
-    )
+    received = " x ".join(map(str, label_map.shape))
+    raise ValueError(f"The label map must have {wanted}. Received: {received}.")
+
+
+def read_ids(path):
+    """Returns the ids of a label map, [H, W]."""
+    try:
+        with Image.open(path) as image:
+            if image.mode not in ("L", "P", "I;16"):
+                raise ValueError(
+                    "it must have one channel of 8 or 16 bits, or a palette; "
+                    f"its mode is {image.mode}"
+                )
+            return np.array(image)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read: {error}.") from error
+
+
+def read_facts(model):
+    """Returns what the JSON file beside a model holds."""
+    path = pathlib.Path(model).with_suffix(".json")
+    if not pathlib.Path(model).is_file():
+        raise ValueError(f"{model} must be a TFLite model. It is not there.")
+    try:
+        facts = json.loads(path.read_text())
+        if "dataset_info" not in facts:
+            raise ValueError("it has no dataset_info")
+        return facts
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"{path} must be there, as the export wrote it: {error}."
+        ) from error
 
 
 def main():
@@ -69,16 +96,10 @@ def main():
         sys.exit(f"Usage: {sys.argv[0]} MODEL LABEL_MAP SEED OUTPUT")
     model, label_map, seed, output = sys.argv[1:]
     try:
-        facts = json.loads(pathlib.Path(model).with_suffix(".json").read_text())
-        with Image.open(label_map) as image:
-            if image.mode not in ("L", "P", "I;16"):
-                raise ValueError(
-                    f"{label_map} must have one channel or a palette. "
-                    f"Received: {image.mode}."
-                )
-            if image.mode == "L" and image.tile and image.tile[0][3] != "L":
-                raise ValueError(f"{label_map} must have 8 or 16 bits.")
-            ids = np.array(image)
+        if not seed.isdecimal():
+            raise ValueError(f"SEED must be a number from 0. Received: {seed}.")
+        facts = read_facts(model)
+        ids = read_ids(label_map)
         check_size(facts, ids)
         Image.fromarray(synthesize(model, facts, ids, int(seed))).save(output)
     except (OSError, ValueError) as error:

@@ -77,6 +77,10 @@ export class ServerModel {
    */
   static async load(server, name) {
     const model = new ServerModel();
+    if (!/^https?:\/\//.test(server))
+      throw new Error(
+        "The server must be given as http://host:8501. Received: " +
+          `${server}.`);
     model.server = server.replace(/\/+$/, "");
     const path = `/v1/models/${encodeURIComponent(name)}:predict`;
     model.address = model.server + path;

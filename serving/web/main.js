@@ -11,6 +11,7 @@ import { between, newLook, newLookInside } from "./looks.js";
 
 const MOST_UNDONE = 100; // Steps.
 const MOST_BYTES_UNDONE = 2 ** 28; // Noise of every pixel is large.
+const SOON = 300; // Milliseconds; a picture that takes longer is announced.
 const MANY_CLASSES = 30; // From so many on, one can be searched for.
 
 const find = (id) => document.getElementById(id);
@@ -32,6 +33,8 @@ function tell(text, isProgress = false) {
   find("message").textContent = text;
   find("message").hidden = !text;
   find("message").classList.toggle("progress", isProgress);
+  // On a phone the buttons below are far from it.
+  if (text && !isProgress) find("message").scrollIntoView({ block: "nearest" });
 }
 
 /** Runs what may go wrong; says so on the page. */
@@ -40,6 +43,7 @@ async function guarded(work) {
     await work();
   } catch (error) {
     tell(error.message);
+    isOfDrawing = false;
   }
 }
 
@@ -70,6 +74,7 @@ function change(next) {
 function show(next) {
   state = next;
   find("share").value = 100 * state.share;
+  find("share").disabled = state.from === state.to;
   find("undo").disabled = !done.length;
   find("redo").disabled = !undone.length;
   showMap();
@@ -127,6 +132,10 @@ async function redraw() {
   isStale = true;
   if (isDrawing) return;
   isDrawing = true;
+  find("save-picture").disabled = true;
+  const soon = setTimeout(() => {
+    find("status").textContent = "drawing...";
+  }, SOON);
   while (isStale) {
     isStale = false;
     try {
@@ -145,7 +154,9 @@ async function redraw() {
       isOfDrawing = true;
     }
   }
+  clearTimeout(soon);
   isDrawing = false;
+  find("save-picture").disabled = false;
   document.body.dataset.drawn = Number(document.body.dataset.drawn || 0) + 1;
 }
 
@@ -470,7 +481,10 @@ async function start() {
     throw new Error(
       "page.json must be beside this page, as `python -m oasis_tf.demo_page` " +
         `writes it. Received: HTTP ${response.status}.`);
-  const page = await response.json();
+  const page = await response.json().catch(() => {
+    throw new Error(
+      "page.json must be JSON, as `python -m oasis_tf.demo_page` writes it.");
+  });
   const backend = query.get("backend") || "auto";
   if (!query.has("server")) {
     find("backends").value = backend;
@@ -500,7 +514,7 @@ async function openWith(page) {
   show(state);
   listenToPointer();
   listenToKeys();
-  find("app").hidden = false;
+  find("app").hidden = find("keys").hidden = false;
 }
 
 find("size").addEventListener("input", showSize);

@@ -113,7 +113,12 @@ async function start(name, hasChoice) {
     throw new Error("this browser has none");
   if (name === "webgl" && hasChoice && isSoftware())
     throw new Error("this browser draws it in software");
-  importScripts(`vendor/tf-backend-${name}.js`);
+  try {
+    importScripts(`vendor/tf-backend-${name}.js`);
+  } catch (error) {
+    throw new Error(
+      `vendor/tf-backend-${name}.js cannot be used: build the page again`);
+  }
   if (name === "wasm") tf.wasm.setWasmPaths(new URL("vendor/", location).href);
   if (!(await tf.setBackend(name))) throw new Error("it does not start");
   await tf.ready();

@@ -260,10 +260,21 @@ class TestExample:
         (tmp_path / "cut.json").write_text(facts)
         Image.fromarray(np.zeros(SIZE, np.uint8)).save(tmp_path / "map.png")
         Image.fromarray(np.full(SIZE, 99, np.uint8)).save(tmp_path / "no.png")
+        Image.fromarray(np.zeros([8, 12], np.uint8)).save(tmp_path / "wide.png")
+        cut = (tmp_path / "map.png").read_bytes()[:45]
+        (tmp_path / "cut.png").write_bytes(cut)
+        (tmp_path / "bare.tflite").write_bytes(path.read_bytes())
+        (tmp_path / "empty.tflite").write_bytes(path.read_bytes())
+        (tmp_path / "empty.json").write_text("{}")
         for arguments, message in (
-            (["model.tflite", "map.png", "x"], "invalid literal"),
-            (["none.tflite", "map.png", "3"], "No such file"),
-            (["model.tflite", "none.png", "3"], "No such file"),
+            (["model.tflite", "map.png", "x"], "number from 0. Received: x"),
+            (["model.tflite", "map.png", "-3"], "number from 0. Received: -3"),
+            (["none.tflite", "map.png", "3"], "none.tflite must be a TFLite"),
+            (["bare.tflite", "map.png", "3"], "bare.json must be there"),
+            (["empty.tflite", "map.png", "3"], "empty.json must be there"),
+            (["model.tflite", "none.png", "3"], "none.png cannot be read"),
+            (["model.tflite", "cut.png", "3"], "cut.png cannot be read"),
+            (["model.tflite", "wide.png", "3"], "Received: 8 x 12"),
             (["model.tflite", "no.png", "3"], r"ids that are none: [99]"),
             (["cut.tflite", "map.png", "3"], "not a valid Flatbuffer"),
         ):

@@ -18,6 +18,7 @@ from PIL import Image
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.select import Select
 
 from oasis_tf.data.image import to_uint8
 from oasis_tf.data.label_map import one_hot
@@ -679,6 +680,56 @@ class TestTroubles:
     def test_missing_back_end_is_told(self, browser, address):
         text = self.message(browser, address, "backend=webgpu")
         assert "This browser cannot run the model. webgpu: " in text
+        # Another one can be chosen.
+        backends = Select(browser.find_element(By.ID, "backends"))
+        backends.select_by_visible_text("wasm")
+        running.wait_until(browser.find_element(By.ID, "app").is_displayed)
+
+    def test_unknown_back_end_is_told(self, browser, address):
+        text = self.message(browser, address, "backend=/../../other.js")
+        assert "it must be one of webgpu, webgl, wasm" in text
+
+    def test_other_back_end_keeps_what_is_painted(self, browser, address):
+        page = Page(browser, address)
+        page.choose("class", GRASS)
+        page.stroke((10, 3), (20, 3))
+        painted, picture = page.labels(), page.pixels("picture")
+        backends = Select(page.find("#backends"))
+        backends.select_by_visible_text("webgpu")
+        told = page.find("#message")
+        running.wait_until(lambda: "cannot run the model" in told.text)
+        assert (page.labels() == painted).all()
+        backends.select_by_visible_text("automatic")
+        running.wait_until(
+            lambda: "Not available" in page.find("#runtime").text
+        )
+        running.wait_until(lambda: not told.text)
+        assert (page.labels() == painted).all()
+        assert np.abs(page.pixels("picture") - picture).max() <= 1
+        browser.get_log("browser")
+
+    def test_wrong_example_is_told_and_the_page_is_there(
+        self, browser, address, folder
+    ):
+        path = folder / "examples/1.png"
+        content = path.read_bytes()
+        path.write_bytes(content[:60])
+        try:
+            text = self.message(browser, address)
+            assert "examples/1.png: The PNG file is cut off." in text
+            assert browser.find_element(By.ID, "map").is_displayed()
+        finally:
+            path.write_bytes(content)
+
+    def test_address_of_a_server_must_be_one(self, browser, address):
+        text = self.message(browser, address, "server=127.0.0.1:8501")
+        assert "must be given as http://host:8501" in text
+
+    def test_page_from_a_file_is_told(self, browser, folder):
+        browser.get(f"file://{folder}/index.html")
+        text = browser.find_element(By.ID, "message").text
+        assert "must come from a web server" in text
+        browser.get_log("browser")
 
     def test_server_that_is_not_there_is_told(self, browser, address):
         server = f"http://127.0.0.1:{running.free_port()}"
