@@ -66,7 +66,7 @@ class SPADEResBlock(keras.layers.Layer):
 
     Call arguments:
         x: `[B, H, W, C_in]`.
-        conditioning: `[B, H, W, Z + S]`.
+        conditioning: `[B, H, W, Z + S]`, or its `Neighbourhoods`.
         training: see `SPADE` and `SpectralConv2D`.
 
     Returns:
@@ -143,12 +143,13 @@ class SPADEResBlock(keras.layers.Layer):
         )
 
     def call(self, x, conditioning, training=False):
-        y = self.spade_0(x, conditioning, training=training)
+        given = {"conditioning": conditioning, "training": training}
+        y = self.spade_0(x, **given)
         y = self.conv_0(leaky_relu(y), training=training)
-        y = self.spade_1(y, conditioning, training=training)
+        y = self.spade_1(y, **given)
         y = self.conv_1(leaky_relu(y), training=training)
         if self.has_conv_s:
-            x = self.spade_s(x, conditioning, training=training)
+            x = self.spade_s(x, **given)
             x = self.conv_s(x, training=training)
         return x + y
 

@@ -6,6 +6,7 @@ import tensorflow as tf
 from oasis_tf.models.blocks import SPADEResBlock
 from oasis_tf.models.blocks import leaky_relu
 from oasis_tf.models.blocks import upsample
+from oasis_tf.models.piecewise import Neighbourhoods
 from oasis_tf.models.spectral_norm import INITIAL_GAIN
 from oasis_tf.models.spectral_norm import kernel_initializer
 
@@ -125,11 +126,42 @@ class Generator(keras.Model):
     def call(self, noise, semantic_map, training=False):
         self._check(noise, semantic_map)
         conditioning = tf.concat([noise, semantic_map], axis=-1)
+
+        def at(stride):
+            return conditioning[:, ::stride, ::stride]
+
+        return self._draw(at(self.size_multiple), at, training)
+
+    def draw_pieces(self, pieces):
+        """Does as `call`, for conditioning that is constant in pieces.
+
+        Args:
+            pieces: `Pieces`, of height and width as `call` takes them.
+
+        Returns:
+            `[B, H, W, 3]`, float32, in [-1, 1].
+        """
+        return self._draw(
+            pieces.at(self.size_multiple).dense(),
+            lambda stride: Neighbourhoods(pieces.at(stride)),
+            training=False,
+        )
+
+    def _draw(self, coarsest, conditioning_at, training):
+        """Returns the image.
+
+        Args:
+            coarsest: `[B, h, w, Z + S]`. The conditioning of the first block.
+            conditioning_at: function of a stride that returns a block's.
+            training: as in `call`.
+        """
         stride = self.size_multiple
-        x = self.conv_in(conditioning[:, ::stride, ::stride])
+        x = self.conv_in(coarsest)
         for i, block in enumerate(self.blocks):
             x = upsample(x) if i > 0 else x
-            x = block(x, conditioning[:, ::stride, ::stride], training=training)
+            x = block(
+                x, conditioning=conditioning_at(stride), training=training
+            )
             stride //= 2
         return tf.tanh(self.conv_out(leaky_relu(x)))
 

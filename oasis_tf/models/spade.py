@@ -3,7 +3,9 @@
 import keras
 import tensorflow as tf
 
+from oasis_tf.models import piecewise
 from oasis_tf.models.batch_norm import BatchNorm
+from oasis_tf.models.piecewise import Neighbourhoods
 from oasis_tf.models.spectral_norm import INITIAL_GAIN
 from oasis_tf.models.spectral_norm import kernel_initializer
 
@@ -20,7 +22,8 @@ class SPADE(keras.layers.Layer):
 
     Call arguments:
         x: `[B, H, W, C]`.
-        conditioning: `[B, H, W, Z + S]`. Noise, then the semantic map.
+        conditioning: `[B, H, W, Z + S]`. Noise, then the semantic map. Or its
+            `Neighbourhoods`: then it is convolved where it differs, only.
         training: whether `norm` uses the batch's statistics.
 
     Returns:
@@ -61,20 +64,47 @@ class SPADE(keras.layers.Layer):
         )
 
     def call(self, x, conditioning, training=False):
-        hidden = self.shared(conditioning)
-        normalized = self.norm(x, training=training)
-        gamma, beta = self._modulation(hidden)
-        return normalized * (1 + gamma) + beta
+        if isinstance(conditioning, Neighbourhoods):
+            scale, shift = tf.cond(
+                conditioning.are_few,
+                lambda: self._looked_up_modulation(conditioning),
+                lambda: self._modulation(conditioning.pieces.dense()),
+            )
+        else:
+            scale, shift = self._modulation(conditioning)
+        return self.norm(x, training=training) * scale + shift
 
-    def _modulation(self, hidden):
-        """Returns `gamma(hidden)` and `beta(hidden)` by one convolution.
+    def _modulation(self, conditioning):
+        """Returns 1 + gamma and beta, `[B, H, W, C]`."""
+        hidden = self.shared(conditioning)
+        kernel, bias = self._modulation_weights()
+        both = tf.nn.conv2d(hidden, kernel, strides=1, padding="SAME")
+        return tf.split(tf.nn.bias_add(both, bias), 2, axis=-1)
+
+    def _modulation_weights(self):
+        """Returns kernel and bias of one convolution for 1 + gamma and beta.
 
         Both read the same pixels: together they take less time than apart.
         """
         kernel = tf.concat([self.gamma.kernel, self.beta.kernel], axis=-1)
-        bias = tf.concat([self.gamma.bias, self.beta.bias], axis=-1)
-        both = tf.nn.conv2d(hidden, kernel, strides=1, padding="SAME")
-        return tf.split(tf.nn.bias_add(both, bias), 2, axis=-1)
+        return kernel, tf.concat([1 + self.gamma.bias, self.beta.bias], axis=-1)
+
+    def _looked_up_modulation(self, neighbourhoods):
+        """Does as `_modulation` by each distinct neighbourhood."""
+        palette = tf.cast(neighbourhoods.pieces.palette, self.compute_dtype)
+        hidden = piecewise.convolve_palette(
+            palette,
+            tf.convert_to_tensor(self.shared.kernel),
+            neighbourhoods.inner,
+        )
+        hidden = tf.nn.relu(tf.nn.bias_add(hidden, self.shared.bias))
+        kernel, bias = self._modulation_weights()
+        both = piecewise.convolve_rows(hidden, kernel, neighbourhoods.outer)
+        both = tf.nn.bias_add(both, bias)
+        return [
+            tf.gather(rows, neighbourhoods.outer.window_map)
+            for rows in tf.split(both, 2, axis=-1)
+        ]
 
     def get_config(self):
         return super().get_config() | {
