@@ -113,6 +113,7 @@ def start_browser(downloads, *more):
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
     driver.downloads = downloads
+    driver.set_script_timeout(running.PATIENCE)
     return driver
 
 
@@ -278,7 +279,10 @@ class TestSameNoise:
             *(address, model, backend, self.SIZE, labels.ravel().tolist()),
             *(place_map.ravel().tolist(), z[0].tolist()),
         )
-        assert "error" not in answer, answer["error"]
+        error = answer.get("error", "")
+        if "webgpu: this browser has none" in error:
+            pytest.skip(error)
+        assert not error
         assert answer["backend"] == backend
         return np.reshape(answer["pixels"], [*self.SIZE, 4])[..., :3]
 
