@@ -65,29 +65,29 @@ class SPADE(keras.layers.Layer):
 
     def call(self, x, conditioning, training=False):
         if isinstance(conditioning, Neighbourhoods):
-            scale, shift = tf.cond(
+            gamma, beta = tf.cond(
                 conditioning.are_few,
                 lambda: self._looked_up_modulation(conditioning),
                 lambda: self._modulation(conditioning.pieces.dense()),
             )
         else:
-            scale, shift = self._modulation(conditioning)
-        return self.norm(x, training=training) * scale + shift
+            gamma, beta = self._modulation(conditioning)
+        return self.norm(x, training=training) * (1 + gamma) + beta
 
     def _modulation(self, conditioning):
-        """Returns 1 + gamma and beta, `[B, H, W, C]`."""
+        """Returns gamma and beta, `[B, H, W, C]`."""
         hidden = self.shared(conditioning)
         kernel, bias = self._modulation_weights()
         both = tf.nn.conv2d(hidden, kernel, strides=1, padding="SAME")
         return tf.split(tf.nn.bias_add(both, bias), 2, axis=-1)
 
     def _modulation_weights(self):
-        """Returns kernel and bias of one convolution for 1 + gamma and beta.
+        """Returns kernel and bias of one convolution for gamma and beta.
 
         Both read the same pixels: together they take less time than apart.
         """
         kernel = tf.concat([self.gamma.kernel, self.beta.kernel], axis=-1)
-        return kernel, tf.concat([1 + self.gamma.bias, self.beta.bias], axis=-1)
+        return kernel, tf.concat([self.gamma.bias, self.beta.bias], axis=-1)
 
     def _looked_up_modulation(self, neighbourhoods):
         """Does as `_modulation` by each distinct neighbourhood."""

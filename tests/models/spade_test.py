@@ -36,6 +36,17 @@ class SPADETest(tf.test.TestCase, parameterized.TestCase):
         y = layer(X, CONDITIONING, training=training)
         self.assertAllClose(y, layer.norm(X, training=training))
 
+    def test_small_gammas_count_in_half_the_bits(self):
+        layer = built(hidden_channels=1, dtype="mixed_bfloat16")
+        for conv in (layer.shared, layer.gamma, layer.beta):
+            conv.kernel.assign(tf.zeros_like(conv.kernel))
+        layer.shared.bias.assign([1])
+        # Neither alone is a step of bfloat16 from one; their sum is.
+        layer.gamma.kernel.assign(pointwise([[0.003, 0.003]]))
+        layer.gamma.bias.assign([0.003, 0.003])
+        y = layer(tf.ones([1, 2, 2, 2], tf.bfloat16), CONDITIONING)
+        self.assertAllEqual(y, tf.constant(1 + 2**-7, tf.bfloat16, y.shape))
+
     def test_gamma_is_the_difference_from_one(self):
         layer = built()
         for conv in (layer.gamma, layer.beta):

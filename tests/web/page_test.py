@@ -187,9 +187,8 @@ class Page:
     def choose(self, name, value):
         self.find(f"input[name={name}][value='{value}'] + span").click()
 
-    def stroke(self, *points):
-        """Draws with the pointer through pixels (x, y) of the label map."""
-        before = self.num_drawn()
+    def press(self, *points):
+        """Begins a stroke through pixels (x, y), and leaves it down."""
         height, width = self.pixels("map").shape[:2]
         canvas = self.find("#map")
         box = canvas.size
@@ -202,7 +201,16 @@ class Page:
             )
             if i == 0:
                 actions.click_and_hold()
-        actions.release().perform()
+        actions.perform()
+
+    def release(self):
+        webdriver.ActionChains(self.browser).release().perform()
+
+    def stroke(self, *points):
+        """Draws with the pointer through pixels (x, y) of the label map."""
+        before = self.num_drawn()
+        self.press(*points)
+        self.release()
         self.wait_for_picture(before + 1)
         time.sleep(0.2)  # A stroke is drawn while it is made, too.
 
@@ -475,26 +483,6 @@ def test_works_by_touch_in_a_narrow_window(phone):
     assert (phone.labels() == label_map()).all()
 
 
-def press(page, *points):
-    """Begins a stroke with the pointer, and leaves it down."""
-    canvas = page.find("#map")
-    box = canvas.size
-    actions = webdriver.ActionChains(page.browser, duration=20)
-    for i, (x, y) in enumerate(points):
-        actions.move_to_element_with_offset(
-            canvas,
-            round(((x + 0.5) / WIDE - 0.5) * box["width"]),
-            round(((y + 0.5) / 16 - 0.5) * box["height"]),
-        )
-        if i == 0:
-            actions.click_and_hold()
-    actions.perform()
-
-
-def release(page):
-    webdriver.ActionChains(page.browser).release().perform()
-
-
 class TestStrokeIsCutOff:
     """What happens while the pointer is down loses nothing."""
 
@@ -502,9 +490,9 @@ class TestStrokeIsCutOff:
         shown.choose("class", GRASS)
         shown.stroke((40, 3), (44, 3))
         painted = shown.labels()
-        press(shown, (10, 3), (20, 3))
+        shown.press((10, 3), (20, 3))
         shown.find("body").send_keys(Keys.CONTROL, "z")
-        release(shown)
+        shown.release()
         assert (shown.labels() == painted).all()
         shown.click("#undo")
         assert (shown.labels() == label_map()).all()
@@ -512,11 +500,11 @@ class TestStrokeIsCutOff:
 
     def test_new_look_ends_it(self, shown):
         shown.choose("class", GRASS)
-        press(shown, (10, 3), (20, 3))
+        shown.press((10, 3), (20, 3))
         before = shown.num_drawn()
         shown.find("body").send_keys("n")
         shown.wait_for_picture(before + 1)
-        release(shown)
+        shown.release()
         painted = shown.labels()
         assert (painted[3, 10:21] == GRASS).all()
         shown.click("#undo")
@@ -526,10 +514,12 @@ class TestStrokeIsCutOff:
 
     def test_tool_of_its_beginning_counts(self, shown):
         shown.choose("class", GRASS)
-        press(shown, (10, 3), (20, 3))
+        shown.press((10, 3), (20, 3))
         shown.find("body").send_keys("l")
-        release(shown)
-        running.wait_until(lambda: (shown.labels()[3, 10:21] == GRASS).all())
+        shown.release()
+        assert (shown.labels()[3, 10:21] == GRASS).all()
+        shown.click("#undo")
+        assert (shown.labels() == label_map()).all()
 
 
 def test_slider_and_undo(shown):
