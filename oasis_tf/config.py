@@ -199,6 +199,9 @@ class TrainConfig:
     """Largest norm of all gradients together; 0: no clipping."""
     jit_compile: bool = False
     """Compile the step with XLA."""
+    form: str = "auto"
+    """How SPADE computes: "dense", at every pixel; "piecewise", at each
+    distinct neighbourhood; "auto": the second on CPUs, without XLA."""
 
     def __post_init__(self):
         _check_choice(
@@ -206,6 +209,13 @@ class TrainConfig:
             self.precision,
             ("float32", "mixed_bfloat16", "mixed_float16"),
         )
+        _check_choice("train.form", self.form, ("auto", "dense", "piecewise"))
+        if self.jit_compile and self.form == "piecewise":
+            raise ValueError(
+                '`train.form` must be "dense" or "auto" with '
+                "`train.jit_compile`: XLA does not compile the other. "
+                f"Received: {self.form!r}."
+            )
         counts = (
             "num_steps",
             "global_batch_size",

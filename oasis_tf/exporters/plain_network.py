@@ -7,7 +7,8 @@ import tensorflow as tf
 class PlainNetwork(tf.Module):
     """A network as `_call`, with its weights as plain variables.
 
-    What is saved of it holds no Keras object.
+    What is saved of it holds no Keras object. `_call(*inputs, method=name)`
+    calls another method of the network.
 
     Args:
         network: what `inference_form` returns.
@@ -53,12 +54,12 @@ def _with_weights(network, places, weights):
         weights: list of `tf.Variable`, one for each, of any dtype.
     """
 
-    def call(*inputs):
+    def call(*inputs, method="__call__"):
         state = [
             (place, tf.cast(weight, place.dtype))
             for place, weight in zip(places, weights, strict=True)
         ]
         with keras.StatelessScope(state_mapping=state):
-            return network(*inputs)
+            return getattr(network, method)(*inputs)
 
     return call

@@ -12,10 +12,13 @@ from oasis_tf.exporters.served_network import ServedNetwork
 from oasis_tf.exporters.signatures import Argument
 from oasis_tf.exporters.signatures import Signature
 from oasis_tf.models import noise as noise_lib
+from oasis_tf.models import piecewise
+from oasis_tf.models.piecewise import Pieces
 
 IMAGE_FORMATS = ("png", "jpeg")
 
 _JPEG_QUALITY = 95
+_BASE_SEED = (0, 0)
 _IMAGE = Argument("uint8", ("B", "H", "W", 3), "The picture, RGB.")
 _SEED = Argument(
     "int64",
@@ -71,15 +74,18 @@ class ServedGenerator(ServedNetwork):
         self._semantic_channels = generator.semantic_channels
         self._image_size = tuple(image_size)
         self._image_format = image_format
-        # One traced function for all signatures.
-        self._draw = tf.function(
-            self._draw_fake,
-            input_signature=[
-                tf.TensorSpec([None, None, None, self._channels], tf.float32),
-                tf.TensorSpec([None, None, None], tf.int32),
-            ],
-            autograph=False,
-        )
+        self._strides = generator.strides
+        # Each is traced once for all signatures.
+        label_map = tf.TensorSpec([None, None, None], tf.int32)
+        places = [
+            tf.TensorSpec([None, None, self._channels], tf.float32),
+            tf.TensorSpec([None, None, None], tf.int32),
+            label_map,
+        ]
+        noise = tf.TensorSpec([None, None, None, self._channels], tf.float32)
+        self._draw_batch = _traced(self._draw_pieces, places)
+        self._draw = _traced(self._draw_places, places)
+        self._draw_3d_noise = _traced(self._draw_dense, [noise, label_map])
 
     @property
     def signatures(self):
@@ -177,15 +183,16 @@ class ServedGenerator(ServedNetwork):
     def synthesize(self, label_map, seed):
         label_map = self._check_batch(label_map, "label_map", seed=seed)
         size = self._check_size("label_map", tf.shape(label_map))
-        label_map = self._check_labels(label_map)
-        return {"image": self._draw(self._sample(seed, size), label_map)}
+        with tf.control_dependencies([size]):
+            label_map = self._check_labels(label_map)
+        return {"image": self._draw_seed(label_map, seed)}
 
     def synthesize_from_noise(self, label_map, z):
         label_map = self._check_batch(label_map, "label_map", z=z)
         size = self._check_size("label_map", tf.shape(label_map))
-        label_map = self._check_labels(label_map)
-        noise = noise_lib.global_noise(z, tf.unstack(size))
-        return {"image": self._draw(noise, label_map)}
+        with tf.control_dependencies([size]):
+            label_map = self._check_labels(label_map)
+        return {"image": self._draw_everywhere(z, label_map)}
 
     def synthesize_from_3d_noise(self, label_map, noise):
         label_map = self._check_batch(label_map, "label_map", noise=noise)
@@ -195,7 +202,7 @@ class ServedGenerator(ServedNetwork):
         )
         with tf.control_dependencies([noise_size]):
             label_map = self._check_labels(label_map)
-        return {"image": self._draw(noise, label_map)}
+        return {"image": self._draw_3d_noise(noise, label_map)}
 
     def synthesize_places(self, label_map, z, place_map):
         label_map = self._check_batch(
@@ -220,30 +227,21 @@ class ServedGenerator(ServedNetwork):
             ],
         )
         with tf.control_dependencies([check]):
-            noise = noise_lib.placed_noise(z, place_map)
-        return {"image": self._draw(noise, label_map)}
+            place_map = tf.identity(place_map)
+        return {"image": self._draw(z, place_map, label_map)}
 
     def resample(self, label_map, seed, local_seed, noise_mask):
-        label_map, size = self._check_masked(
+        label_map = self._check_masked(
             label_map, noise_mask, seed=seed, local_seed=local_seed
         )
-        noise = self._mix(
-            self._sample(seed, size),
-            self._sample(local_seed, size),
-            noise_mask,
-        )
-        return {"image": self._draw(noise, label_map)}
+        image = self._draw_two_seeds(label_map, seed, local_seed, noise_mask)
+        return {"image": image}
 
     def resample_from_noise(self, label_map, z, z_local, noise_mask):
-        label_map, size = self._check_masked(
+        label_map = self._check_masked(
             label_map, noise_mask, z=z, z_local=z_local
         )
-        noise, local_noise = (
-            noise_lib.global_noise(vector, tf.unstack(size))
-            for vector in (z, z_local)
-        )
-        noise = self._mix(noise, local_noise, noise_mask)
-        return {"image": self._draw(noise, label_map)}
+        return {"image": self._draw_two(label_map, z, z_local, noise_mask)}
 
     def synthesize_png(self, label_map_bytes, seed):
         files = self._check_batch(label_map_bytes, "label_map_bytes", seed=seed)
@@ -251,8 +249,7 @@ class ServedGenerator(ServedNetwork):
 
         def draw(some):
             label_map = self._decode(files[some], sizes[some])
-            noise = self._sample(seed[some], sizes[some][0])
-            return self._encode(self._draw(noise, label_map))
+            return self._encode(self._draw_seed(label_map, seed[some]))
 
         return {"image_bytes": self._in_one_batch_or_singly(sizes, draw)}
 
@@ -273,46 +270,102 @@ class ServedGenerator(ServedNetwork):
         )
 
         def draw(some):
-            size = sizes[some][0]
             mask = tf.map_fn(
                 lambda file: png.decode_mask(file, "noise_mask_bytes"),
                 noise_mask_bytes[some],
                 fn_output_signature=tf.TensorSpec([None, None], tf.float32),
             )
-            noise = self._mix(
-                self._sample(seed[some], size),
-                self._sample(local_seed[some], size),
-                mask,
-            )
             label_map = self._decode(files[some], sizes[some])
-            return self._encode(self._draw(noise, label_map))
+            return self._encode(
+                self._draw_two_seeds(
+                    label_map, seed[some], local_seed[some], mask
+                )
+            )
 
         return {"image_bytes": self._in_one_batch_or_singly(sizes, draw)}
 
-    def _draw_fake(self, noise, label_map):
+    def _draw_places(self, z, place_map, label_map):
+        """Draws with a latent vector for each place: z `[B, P, Z]`.
+
+        An image is the same in any batch: where looking up pays for some of
+        them and not for others, they are drawn one by one.
+        """
+        inputs = (z, place_map, label_map)
+        batch_size = tf.shape(label_map)[0]
+
+        def are_alike():
+            pieces = Pieces.of(*inputs, self._semantic_channels)
+            return piecewise.are_alike(pieces, self._strides)
+
+        def draw_one(i):
+            return self._draw_batch(*[tensor[i, None] for tensor in inputs])[0]
+
+        return tf.cond(
+            tf.cond(batch_size == 1, lambda: True, are_alike),
+            lambda: self._draw_batch(*inputs),
+            lambda: tf.map_fn(
+                draw_one,
+                tf.range(batch_size),
+                parallel_iterations=1,
+                fn_output_signature=tf.TensorSpec([None, None, 3], tf.uint8),
+            ),
+        )
+
+    def _draw_pieces(self, z, place_map, label_map):
+        pieces = Pieces.of(z, place_map, label_map, self._semantic_channels)
+        return to_uint8(self._call(pieces, method="draw_pieces"))
+
+    def _draw_dense(self, noise, label_map):
+        """Draws with any 3D noise."""
         semantic_map = one_hot(label_map, self._semantic_channels)
         return to_uint8(self._call(noise, semantic_map))
 
-    def _sample(self, seed, size):
-        base = tf.zeros([2], tf.int32)
-        size = tf.unstack(size)
-        if self._noise == "pixel":
-            return noise_lib.sample_pixel_noise(
-                base, seed, size, self._channels
-            )
-        z = noise_lib.sample_z(base, seed, self._channels)
-        return noise_lib.global_noise(z, size)
+    def _draw_everywhere(self, z, label_map):
+        """Draws with one latent vector: z `[B, Z]`."""
+        return self._draw(z[:, None], tf.zeros_like(label_map), label_map)
 
-    def _mix(self, noise, local_noise, mask):
-        """Returns local noise where the mask is 1, the other where it is 0."""
-        between = noise_lib.interpolate_spherically(
-            noise, local_noise, mask[..., None]
+    def _draw_seed(self, label_map, seed):
+        if self._noise == "pixel":
+            noise = self._sample_pixel_noise(seed, label_map)
+            return self._draw_3d_noise(noise, label_map)
+        return self._draw_everywhere(self._sample_z(seed), label_map)
+
+    def _draw_two_seeds(self, label_map, seed, local_seed, mask):
+        if self._noise == "pixel":
+            noise, local_noise = (
+                self._sample_pixel_noise(s, label_map)
+                for s in (seed, local_seed)
+            )
+            noise = _mix(noise, local_noise, mask)
+            return self._draw_3d_noise(noise, label_map)
+        z, z_local = (self._sample_z(s) for s in (seed, local_seed))
+        return self._draw_two(label_map, z, z_local, mask)
+
+    def _draw_two(self, label_map, z, z_local, mask):
+        """Draws with z_local where the mask is 1, z where it is 0.
+
+        Pixels of one value of the mask have one vector: they are a place.
+        """
+        values, places = tf.unique(tf.reshape(mask, [-1]))
+        place_map = tf.reshape(places, tf.shape(mask))
+        shape = [tf.shape(z)[0], tf.size(values), self._channels]
+        z, z_local = (
+            tf.broadcast_to(vector[:, None], shape) for vector in (z, z_local)
         )
-        noise = noise_lib.resample_mask(noise, between, mask > 0)
-        return noise_lib.resample_mask(noise, local_noise, mask == 1)
+        values = tf.broadcast_to(values[None], shape[:2])
+        return self._draw(_mix(z, z_local, values), place_map, label_map)
+
+    def _sample_z(self, seed):
+        return noise_lib.sample_z(_BASE_SEED, seed, self._channels)
+
+    def _sample_pixel_noise(self, seed, label_map):
+        size = tf.unstack(tf.shape(label_map)[1:])
+        return noise_lib.sample_pixel_noise(
+            _BASE_SEED, seed, size, self._channels
+        )
 
     def _check_masked(self, label_map, noise_mask, **others):
-        """Returns the checked label map and its size."""
+        """Returns the checked label map."""
         label_map = self._check_batch(
             label_map, "label_map", noise_mask=noise_mask, **others
         )
@@ -331,7 +384,7 @@ class ServedGenerator(ServedNetwork):
                 ],
             )
         with tf.control_dependencies([check]):
-            return self._check_labels(label_map), size
+            return self._check_labels(label_map)
 
     def _check_labels(self, label_map):
         top = self._semantic_channels - 1
@@ -392,6 +445,24 @@ class ServedGenerator(ServedNetwork):
         return tf.map_fn(
             encode, images, fn_output_signature=tf.TensorSpec([], tf.string)
         )
+
+
+def _traced(method, input_signature):
+    return tf.function(method, input_signature=input_signature, autograph=False)
+
+
+def _mix(noise, local_noise, mask):
+    """Returns local noise where the mask is 1, the other where it is 0.
+
+    Args:
+        noise, local_noise: `[..., Z]`.
+        mask: `[...]`, float32.
+    """
+    between = noise_lib.interpolate_spherically(
+        noise, local_noise, mask[..., None]
+    )
+    noise = noise_lib.resample_mask(noise, between, mask > 0)
+    return noise_lib.resample_mask(noise, local_noise, mask == 1)
 
 
 def _read_png_sizes(files, name):

@@ -60,10 +60,18 @@ class BatchNorm(keras.layers.Layer):
             aggregation="only_first_replica",
         )
 
+    def statistics(self):
+        """Returns the collected mean and 1 / sqrt(variance + epsilon)."""
+        variance = tf.convert_to_tensor(self.moving_variance)
+        return (
+            tf.convert_to_tensor(self.moving_mean),
+            tf.math.rsqrt(variance + self.epsilon),
+        )
+
     def call(self, x, training=False):
         if not training and not self.is_fused:
-            scale = tf.math.rsqrt(self.moving_variance + self.epsilon)
-            return x * scale + (-self.moving_mean * scale)
+            mean, scale = self.statistics()
+            return x * scale + (-mean * scale)
         if not training:
             y, _, _ = self._fused(x, self.moving_mean, self.moving_variance)
             return y

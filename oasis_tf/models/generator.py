@@ -132,11 +132,12 @@ class Generator(keras.Model):
 
         return self._draw(at(self.size_multiple), at, training)
 
-    def draw_pieces(self, pieces):
+    def draw_pieces(self, pieces, training=False):
         """Does as `call`, for conditioning that is constant in pieces.
 
         Args:
             pieces: `Pieces`, of height and width as `call` takes them.
+            training: as in `call`.
 
         Returns:
             `[B, H, W, 3]`, float32, in [-1, 1].
@@ -144,8 +145,13 @@ class Generator(keras.Model):
         return self._draw(
             pieces.at(self.size_multiple).dense(),
             lambda stride: Neighbourhoods(pieces.at(stride)),
-            training=False,
+            training,
         )
+
+    @property
+    def strides(self):
+        """Of the blocks' pixels in the image's, from the first block on."""
+        return [2**i for i in reversed(range(len(self.blocks)))]
 
     def _draw(self, coarsest, conditioning_at, training):
         """Returns the image.
@@ -155,14 +161,12 @@ class Generator(keras.Model):
             conditioning_at: function of a stride that returns a block's.
             training: as in `call`.
         """
-        stride = self.size_multiple
         x = self.conv_in(coarsest)
-        for i, block in enumerate(self.blocks):
+        for i, (block, stride) in enumerate(zip(self.blocks, self.strides)):
             x = upsample(x) if i > 0 else x
             x = block(
                 x, conditioning=conditioning_at(stride), training=training
             )
-            stride //= 2
         return tf.tanh(self.conv_out(leaky_relu(x)))
 
     def _check(self, noise, semantic_map):

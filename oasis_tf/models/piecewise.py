@@ -11,11 +11,16 @@ import dataclasses
 
 import tensorflow as tf
 
-MOST_DISTINCT = 0.75
-"""Share of distinct neighbourhoods up to which they are looked up.
+MOST_WORK = 0.75
+"""Share of the dense form's work up to which neighbourhoods are looked up.
 
-Beyond it little time is won (5 to 35 % with 2 cores), for much memory.
+Work is counted in pixels of the dense form's second convolutions: an inner
+window costs one, an outer one `OUTER_WORK`. Beyond it little time is won, for
+much memory. Measured with `benchmarks.generator`.
 """
+
+OUTER_WORK = 0.25
+"""Summing nine rows, by the time of a row's product with nine matrices."""
 
 _LARGEST_INDEX = 2**21 - 1
 """Three of them fit into one number of 64 bits."""
@@ -28,7 +33,7 @@ class Pieces:
     Args:
         palette: `[U, Z + S]`, float32. Noise, then one-hot label.
         index_map: `[B, H, W]`, int32. The place in the palette of each pixel's
-            vector.
+            vector. No two images share one.
     """
 
     palette: tf.Tensor
@@ -71,10 +76,16 @@ class Windows:
         members: `[K, 9]`, int32. The indices in each, row by row; where it
             reaches beyond the image, the number of indices.
         window_map: `[B, H, W]`, int32. The window around each pixel, 0..K-1.
+        fit: bool scalar; whether there were numbers enough for them. If not,
+            the rest means nothing.
+        terms: pair of `[9 K]`, int32: which of nine products with as many rows
+            as indices and one, and in which window they are summed up.
     """
 
     members: tf.Tensor
     window_map: tf.Tensor
+    fit: tf.Tensor
+    terms: tuple[tf.Tensor, tf.Tensor]
 
     @classmethod
     def of(cls, index_map, num_indices):
@@ -90,12 +101,29 @@ class Windows:
         columns, window_map = _distinct_triples(
             row_map[:, :-2], row_map[:, 1:-1], row_map[:, 2:]
         )
-        return cls(tf.reshape(tf.gather(rows, columns), [-1, 9]), window_map)
+        num_rows = tf.shape(rows)[0]
+        fit = tf.maximum(num_indices, num_rows) <= _LARGEST_INDEX
+        # Within the rows even where there were not numbers enough.
+        columns = tf.clip_by_value(columns, 0, num_rows - 1)
+        members = tf.reshape(tf.gather(rows, columns), [-1, 9])
+        products = members + tf.range(9) * (num_indices + 1)
+        windows = tf.repeat(tf.range(tf.shape(members)[0]), 9)
+        terms = (tf.reshape(products, [-1]), windows)
+        return cls(members, window_map, fit, terms)
 
     @property
     def count(self):
         """K."""
         return tf.shape(self.members)[0]
+
+    def counts(self):
+        """Returns how many of the windows each image brings in, `[B]`, float32.
+
+        Pieces of different images are different ones, and so are windows:
+        they are numbered image by image.
+        """
+        last = tf.reduce_max(self.window_map, axis=[1, 2]) + 1
+        return tf.cast(last - tf.pad(last[:-1], [[1, 0]]), tf.float32)
 
 
 class Neighbourhoods:
@@ -110,52 +138,34 @@ class Neighbourhoods:
         pieces: the same.
         inner: `Windows` of the palette's indices.
         outer: `Windows` of `inner`'s: 3 x 3 windows of 3 x 3 pixels.
-        are_few: bool tensor; whether looking up takes less time than
-            convolutions.
+        are_few: `[B]`, bool; whether looking up an image's takes less time
+            than convolutions. It depends on nothing but the image.
+        are_few_in_all: bool scalar; the same for the batch as a whole.
     """
 
     def __init__(self, pieces):
         self.pieces = pieces
         self.inner = Windows.of(pieces.index_map, tf.shape(pieces.palette)[0])
         self.outer = Windows.of(self.inner.window_map, self.inner.count)
-        num_pixels = tf.size(pieces.index_map)
-        share = tf.cast(self.outer.count, tf.float32) / tf.cast(
-            num_pixels, tf.float32
-        )
-        # Rows of three pixels are as many as pixels, and some at the edges.
-        num_rows = tf.reduce_prod(tf.shape(pieces.index_map) + [0, 2, 0])
-        self.are_few = (share <= MOST_DISTINCT) & (num_rows < _LARGEST_INDEX)
+        work = self.inner.counts() + OUTER_WORK * self.outer.counts()  # [B]
+        size = tf.cast(tf.shape(pieces.index_map), tf.float32)
+        dense_work = size[1] * size[2]
+        fit = self.inner.fit & self.outer.fit
+        self.are_few = (work <= MOST_WORK * dense_work) & fit
+        self.are_few_in_all = (
+            tf.reduce_mean(work) <= MOST_WORK * dense_work
+        ) & fit
 
 
-def convolve_palette(palette, kernel, windows):
-    """Returns a 3 x 3 convolution of a palette's pixels in each window.
+def convolve(rows, kernel, windows):
+    """Returns a 3 x 3 convolution of a map of rows, in each distinct window.
 
-    A vector's product with each of the kernel's nine parts is computed once,
-    and nine of them summed up for a window. Beyond the image there is zero.
-
-    Args:
-        palette: `[U, C]`.
-        kernel: `[3, 3, C, D]`.
-        windows: `Windows` of the palette's indices.
-
-    Returns:
-        `[K, D]`.
-    """
-    channels, filters = kernel.shape[2:]
-    parts = tf.reshape(
-        tf.transpose(kernel, [2, 0, 1, 3]), [channels, 9 * filters]
-    )
-    products = tf.pad(palette @ parts, [[0, 1], [0, 0]])
-    products = tf.reshape(products, [-1, filters])
-    nine = tf.gather(products, 9 * windows.members + tf.range(9))
-    return tf.reduce_sum(nine, axis=1)
-
-
-def convolve_rows(rows, kernel, windows):
-    """Returns a 3 x 3 convolution of rows in each window.
+    A row's product with each of the kernel's nine matrices is computed once,
+    and nine of them are summed up for a window: few rows are in many windows.
+    Beyond the image there is zero.
 
     Args:
-        rows: `[U, C]`. Of many rows few windows have the same.
+        rows: `[U, C]`.
         kernel: `[3, 3, C, D]`.
         windows: `Windows` of the rows' numbers.
 
@@ -163,9 +173,30 @@ def convolve_rows(rows, kernel, windows):
         `[K, D]`.
     """
     channels, filters = kernel.shape[2:]
-    rows = tf.pad(rows, [[0, 1], [0, 0]])
-    nine = tf.reshape(tf.gather(rows, windows.members), [-1, 9 * channels])
-    return nine @ tf.reshape(kernel, [9 * channels, filters])
+    matrices = tf.reshape(kernel, [9, channels, filters])
+    rows = tf.pad(rows, [[0, 1], [0, 0]])  # The last is beyond the image.
+    products = tf.matmul(rows[None], matrices)  # [9, U + 1, D]
+    # Summed up in float32, as a convolution would.
+    sums = tf.sparse.segment_sum(
+        tf.cast(tf.reshape(products, [-1, filters]), tf.float32), *windows.terms
+    )
+    return tf.cast(sums, rows.dtype)
+
+
+def are_alike(pieces, strides):
+    """Returns whether the images of a batch are all looked up or none is.
+
+    Then, and only then, a batch gives each image what it gets alone.
+
+    Args:
+        pieces: `Pieces`.
+        strides: list of ints: of the resolutions in question.
+
+    Returns:
+        Bool scalar.
+    """
+    few = [Neighbourhoods(pieces.at(stride)).are_few for stride in strides]
+    return tf.reduce_all([tf.reduce_all(f == f[:1]) for f in few])
 
 
 def _distinct(values):

@@ -64,46 +64,60 @@ class SPADE(keras.layers.Layer):
         )
 
     def call(self, x, conditioning, training=False):
-        if isinstance(conditioning, Neighbourhoods):
+        if not isinstance(conditioning, Neighbourhoods):
+            gamma, beta = self._modulation(conditioning)
+            return self.norm(x, training=training) * (1 + gamma) + beta
+        if training:
+            # Not within a branch, for it collects statistics.
+            x = self.norm(x, training=True)
             gamma, beta = tf.cond(
-                conditioning.are_few,
+                conditioning.are_few_in_all,
                 lambda: self._looked_up_modulation(conditioning),
                 lambda: self._modulation(conditioning.pieces.dense()),
             )
-        else:
-            gamma, beta = self._modulation(conditioning)
-        return self.norm(x, training=training) * (1 + gamma) + beta
+            return x * (1 + gamma) + beta
+        return tf.cond(
+            conditioning.are_few_in_all,
+            lambda: self._look_up(x, conditioning),
+            lambda: self.call(x, conditioning.pieces.dense()),
+        )
 
     def _modulation(self, conditioning):
         """Returns gamma and beta, `[B, H, W, C]`."""
         hidden = self.shared(conditioning)
-        kernel, bias = self._modulation_weights()
+        # Both read the same pixels: together they take less time than apart.
+        kernel = tf.concat([self.gamma.kernel, self.beta.kernel], axis=-1)
+        bias = tf.concat([self.gamma.bias, self.beta.bias], axis=-1)
         both = tf.nn.conv2d(hidden, kernel, strides=1, padding="SAME")
         return tf.split(tf.nn.bias_add(both, bias), 2, axis=-1)
 
-    def _modulation_weights(self):
-        """Returns kernel and bias of one convolution for gamma and beta.
-
-        Both read the same pixels: together they take less time than apart.
-        """
-        kernel = tf.concat([self.gamma.kernel, self.beta.kernel], axis=-1)
-        return kernel, tf.concat([self.gamma.bias, self.beta.bias], axis=-1)
-
     def _looked_up_modulation(self, neighbourhoods):
         """Does as `_modulation` by each distinct neighbourhood."""
+        places = neighbourhoods.outer.window_map
+        gamma, beta = self._modulation_rows(neighbourhoods)
+        return [tf.gather(gamma, places), tf.gather(beta, places)]
+
+    def _look_up(self, x, neighbourhoods):
+        """Does as `call` by each distinct neighbourhood, not in training.
+
+        Normalization is one more scale and shift, hence part of theirs.
+        """
+        gamma, beta = self._modulation_rows(neighbourhoods)
+        mean, inverse_deviation = self.norm.statistics()
+        scale = tf.cast(inverse_deviation, x.dtype) * (1 + gamma)
+        shift = beta - tf.cast(mean, x.dtype) * scale
+        places = neighbourhoods.outer.window_map
+        return x * tf.gather(scale, places) + tf.gather(shift, places)
+
+    def _modulation_rows(self, neighbourhoods):
+        """Returns gamma and beta of each neighbourhood, `[K, C]`."""
         palette = tf.cast(neighbourhoods.pieces.palette, self.compute_dtype)
-        hidden = piecewise.convolve_palette(
-            palette,
-            tf.convert_to_tensor(self.shared.kernel),
-            neighbourhoods.inner,
+        hidden = tf.nn.relu(
+            _convolve(palette, self.shared, neighbourhoods.inner)
         )
-        hidden = tf.nn.relu(tf.nn.bias_add(hidden, self.shared.bias))
-        kernel, bias = self._modulation_weights()
-        both = piecewise.convolve_rows(hidden, kernel, neighbourhoods.outer)
-        both = tf.nn.bias_add(both, bias)
         return [
-            tf.gather(rows, neighbourhoods.outer.window_map)
-            for rows in tf.split(both, 2, axis=-1)
+            _convolve(hidden, conv, neighbourhoods.outer)
+            for conv in (self.gamma, self.beta)
         ]
 
     def get_config(self):
@@ -111,3 +125,9 @@ class SPADE(keras.layers.Layer):
             "hidden_channels": self.hidden_channels,
             "initial_gain": self.initial_gain,
         }
+
+
+def _convolve(rows, conv, windows):
+    """Returns what a layer makes of a map of rows, in each distinct window."""
+    kernel = tf.convert_to_tensor(conv.kernel)
+    return tf.nn.bias_add(piecewise.convolve(rows, kernel, windows), conv.bias)

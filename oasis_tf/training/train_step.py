@@ -10,6 +10,7 @@ from oasis_tf.data.label_map import one_hot
 from oasis_tf.models import noise as noise_lib
 from oasis_tf.models.discriminator import build_discriminator
 from oasis_tf.models.generator import build_generator
+from oasis_tf.models.piecewise import Pieces
 from oasis_tf.training import losses
 from oasis_tf.training.adam import Adam
 from oasis_tf.training.adam import LinearDecay
@@ -43,8 +44,9 @@ class TrainState:
 class Draws:
     """The random draws of one step.
 
-    `generator_noise` and `discriminator_noise` are `[B, H, W, Z]`, float32;
-    `class_bits`, LabelMix's, is `[S]`, int32.
+    `generator_noise` and `discriminator_noise` are `[B, H, W, Z]`, float32, or
+    `[B, Z]`: a vector for all of an image's pixels, of which its pieces are
+    made. `class_bits`, LabelMix's, is `[S]`, int32.
     """
 
     generator_noise: tf.Tensor
@@ -106,7 +108,9 @@ def _optimizer(train, learning_rate, last_step):
     return optimizer
 
 
-def draw(config, step, sample_numbers, size, semantic_channels):
+def draw(
+    config, step, sample_numbers, size, semantic_channels, by_pieces=False
+):
     """Makes a step's random draws.
 
     They follow from the configured seed, the step and the samples' numbers,
@@ -118,6 +122,7 @@ def draw(config, step, sample_numbers, size, semantic_channels):
         sample_numbers: `[B]`, int64. This replica's.
         size: (height, width) in pixels.
         semantic_channels: S.
+        by_pieces: whether noise that is the same at every pixel is drawn once.
 
     Returns:
         `Draws`.
@@ -125,9 +130,10 @@ def draw(config, step, sample_numbers, size, semantic_channels):
     seed = tf.constant([config.train.seed, 0], tf.int32)
 
     def noise(use):
-        return draw_noise(
-            config.generator, noise_lib.fold(seed, use), sample_numbers, size
-        )
+        use_seed = noise_lib.fold(seed, use)
+        if by_pieces and config.generator.noise != "pixel":
+            return _draw_z(config.generator, use_seed, sample_numbers)
+        return draw_noise(config.generator, use_seed, sample_numbers, size)
 
     return Draws(
         noise(_GENERATOR_NOISE),
@@ -154,9 +160,12 @@ def draw_noise(config, seed, sample_numbers, size):
         return noise_lib.sample_pixel_noise(
             seed, sample_numbers, size, config.noise_channels
         )
+    return noise_lib.global_noise(_draw_z(config, seed, sample_numbers), size)
+
+
+def _draw_z(config, seed, sample_numbers):
     channels = 0 if config.noise == "none" else config.noise_channels
-    z = noise_lib.sample_z(seed, sample_numbers, channels)
-    return noise_lib.global_noise(z, size)
+    return noise_lib.sample_z(seed, sample_numbers, channels)
 
 
 def train_step(state, batch, draws, train, has_dont_care, perceptual_loss=None):
@@ -186,11 +195,15 @@ def train_step(state, batch, draws, train, has_dont_care, perceptual_loss=None):
     )
 
     def generate(part):
-        return state.generator(
-            part["noise"],
-            one_hot(part["label_map"], semantic_channels),
-            training=True,
-        )
+        noise, labels = part["noise"], part["label_map"]
+        if noise.shape.rank == 2:
+            places = tf.zeros_like(labels)
+            pieces = Pieces.of(
+                noise[:, None], places, labels, semantic_channels
+            )
+            return state.generator.draw_pieces(pieces, training=True)
+        semantic_map = one_hot(labels, semantic_channels)
+        return state.generator(noise, semantic_map, training=True)
 
     def generator_loss(part):
         fake = generate(part)
@@ -345,6 +358,8 @@ def compile_step(state, config, info, strategy, perceptual_loss=None):
             f"{strategy.num_replicas_in_sync} devices."
         )
 
+    by_pieces = _is_by_pieces(train)
+
     def replica_step(batch):
         draws = draw(
             config,
@@ -352,6 +367,7 @@ def compile_step(state, config, info, strategy, perceptual_loss=None):
             batch["sample_number"],
             config.image_size,
             info.semantic_channels,
+            by_pieces,
         )
         return train_step(
             state, batch, draws, train, info.has_dont_care, perceptual_loss
@@ -371,3 +387,10 @@ def compile_step(state, config, info, strategy, perceptual_loss=None):
         return metrics
 
     return step
+
+
+def _is_by_pieces(train):
+    if train.form != "auto":
+        return train.form == "piecewise"
+    # On a GPU many pixels' gradients would be added up in few rows at a time.
+    return not train.jit_compile and not tf.config.list_logical_devices("GPU")

@@ -30,9 +30,9 @@ def regions(height, width, num=4, batch=2, labels=S):
     return np.stack(maps).astype(np.int32)
 
 
-def always_few(monkeypatch, share=1.0):
+def always_few(monkeypatch, share=2.0):
     """Lets everything be looked up, few or not."""
-    monkeypatch.setattr(piecewise, "MOST_DISTINCT", share)
+    monkeypatch.setattr(piecewise, "MOST_WORK", share)
 
 
 class TestPieces:
@@ -96,17 +96,16 @@ class TestWindows:
         )
 
 
-class TestConvolutions:
+class TestConvolution:
     kernel = np.float32(RNG.normal(size=[3, 3, 4, 5]))
 
-    @pytest.mark.parametrize(
-        "convolve", [piecewise.convolve_palette, piecewise.convolve_rows]
-    )
-    def test_of_windows_are_those_of_the_map(self, convolve):
+    def test_of_windows_is_that_of_the_map(self):
         palette = np.float32(RNG.normal(size=[6, 4]))
         index_map = RNG.integers(6, size=[2, 5, 7]).astype(np.int32)
         windows = Windows.of(tf.constant(index_map), 6)
-        rows = convolve(tf.constant(palette), tf.constant(self.kernel), windows)
+        rows = piecewise.convolve(
+            tf.constant(palette), tf.constant(self.kernel), windows
+        )
         found = tf.gather(rows, windows.window_map)
         expected = tf.nn.conv2d(palette[index_map], self.kernel, 1, "SAME")
         np.testing.assert_allclose(found, expected, atol=1e-5)
@@ -145,30 +144,56 @@ class TestSPADE:
             np.testing.assert_allclose(looked_up, dense, atol=1e-4)
 
 
+def neighbourhoods(label_map):
+    label_map = np.asarray(label_map)
+    z = np.zeros([len(label_map), 1, 0], "f4")
+    pieces = Pieces.of(z, np.zeros_like(label_map), label_map, S)
+    return Neighbourhoods(pieces)
+
+
+def scattered(size, batch=1):
+    """Returns label maps of a label for each pixel."""
+    return RNG.integers(S, size=[batch, size, size]).astype(np.int32)
+
+
 class TestChoice:
-    def are_few(self, label_map):
-        label_map = np.asarray(label_map)
-        z = np.zeros([len(label_map), 1, 0], "f4")
-        pieces = Pieces.of(z, np.zeros_like(label_map), label_map, S)
-        return bool(Neighbourhoods(pieces).are_few)
+    def test_regions_are_looked_up_scattered_labels_convolved(self):
+        label_map = np.concatenate([regions(32, 32), scattered(32)])
+        found = neighbourhoods(label_map).are_few
+        np.testing.assert_array_equal(found, [True, True, False])
 
-    def test_regions_are_looked_up(self):
-        assert self.are_few(regions(32, 32))
+    def test_of_a_batch_goes_by_the_work_in_all(self):
+        few, many = regions(32, 32, batch=3), scattered(32)
+        assert neighbourhoods(np.concatenate([few, many])).are_few_in_all
+        assert not neighbourhoods(
+            np.concatenate([few[:1], many, many])
+        ).are_few_in_all
 
-    def test_scattered_labels_are_convolved(self):
-        assert not self.are_few(RNG.integers(S, size=[1, 16, 16]))
+    def test_does_not_depend_on_the_rest_of_the_batch(self):
+        label_map = np.concatenate([regions(16, 16), scattered(16, 2)])
+        label_map = label_map[[0, 2, 1, 3]]
+        together = neighbourhoods(label_map)
+        alone = [neighbourhoods(one[None]) for one in label_map]
+        for kind in "inner", "outer":
+            np.testing.assert_array_equal(
+                getattr(together, kind).counts(),
+                [getattr(n, kind).count for n in alone],
+            )
 
-    def test_more_than_the_indices_hold_are_convolved(self, monkeypatch):
-        monkeypatch.setattr(piecewise, "_LARGEST_INDEX", 32 * 34)
-        assert not self.are_few(regions(32, 32, batch=1))
-        monkeypatch.setattr(piecewise, "_LARGEST_INDEX", 32 * 34 + 1)
-        assert self.are_few(regions(32, 32, batch=1))
+    def test_more_than_the_numbers_hold_are_convolved(self, monkeypatch):
+        label_map = regions(32, 32)
+        assert neighbourhoods(label_map).inner.count > 3
+        monkeypatch.setattr(piecewise, "_LARGEST_INDEX", 3)
+        assert not np.any(neighbourhoods(label_map).are_few)
+        assert not neighbourhoods(label_map).are_few_in_all
+        monkeypatch.setattr(piecewise, "_LARGEST_INDEX", 32 * 34 * 2)
+        assert np.all(neighbourhoods(label_map).are_few)
 
 
 class TestGenerator:
     generator = trained.calm_generator()
 
-    @pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
+    @pytest.mark.parametrize("share", [0.0, 0.4, 2.0])
     @pytest.mark.parametrize("size", [(16, 16), (32, 24), (8, 40)])
     def test_draws_what_the_dense_form_draws(self, monkeypatch, share, size):
         always_few(monkeypatch, share)
@@ -205,3 +230,30 @@ class TestGenerator:
             noise = np.broadcast_to(z[:, :, None], [2, *size, 2])
             expected = self.generator(noise, one_hot(label_map, S))
             np.testing.assert_allclose(draw(z, label_map), expected, atol=1e-5)
+
+    @pytest.mark.parametrize("share", [0.0, 2.0])
+    def test_an_image_is_the_same_in_a_batch_of_its_kind(
+        self, monkeypatch, share
+    ):
+        always_few(monkeypatch, share)
+        label_map = regions(32, 32, batch=3)
+        z = np.float32(RNG.normal(size=[3, 1, 2]))
+
+        @tf.function(reduce_retracing=True)
+        def draw(z, label_map):
+            pieces = Pieces.of(z, tf.zeros_like(label_map), label_map, S)
+            alike = piecewise.are_alike(pieces, self.generator.strides)
+            return self.generator.draw_pieces(pieces), alike
+
+        together, alike = draw(z, label_map)
+        assert alike
+        for i in range(3):
+            some = slice(i, i + 1)
+            np.testing.assert_array_equal(
+                draw(z[some], label_map[some])[0][0], together[i]
+            )
+
+    def test_batches_of_both_kinds_are_told(self):
+        label_map = np.concatenate([scattered(32), regions(32, 32)])
+        pieces = neighbourhoods(label_map).pieces
+        assert not piecewise.are_alike(pieces, [4, 2, 1])

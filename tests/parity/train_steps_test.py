@@ -28,11 +28,12 @@ PARTS = {
 }
 
 
-def global_noise(z):
-    return noise.global_noise(tf.constant(z), CONFIG.image_size)
-
-
 class TrainStepsTest(tf.test.TestCase, parameterized.TestCase):
+    @staticmethod
+    def noise(z):
+        """Returns the noise as the step takes it."""
+        return noise.global_noise(tf.constant(z), CONFIG.image_size)
+
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -59,8 +60,8 @@ class TrainStepsTest(tf.test.TestCase, parameterized.TestCase):
                 "label_map": tf.constant(golden["label_map"][i]),
             },
             train_step.Draws(
-                global_noise(golden["z_generator_step"][i]),
-                global_noise(golden["z_discriminator_step"][i]),
+                cls.noise(golden["z_generator_step"][i]),
+                cls.noise(golden["z_discriminator_step"][i]),
                 tf.constant(golden["labelmix_class_bits"][i]),
             ),
             CONFIG.train,
@@ -99,7 +100,7 @@ class TrainStepsTest(tf.test.TestCase, parameterized.TestCase):
     def difference(self, generator, name):
         """Returns |image - golden image| of a generator after the steps."""
         image = generator(
-            global_noise(self.golden["probe_z"]),
+            noise.global_noise(self.golden["probe_z"], CONFIG.image_size),
             one_hot(
                 self.golden["probe_label_map"], golden_files.SEMANTIC_CHANNELS
             ),
@@ -128,6 +129,14 @@ class TrainStepsTest(tf.test.TestCase, parameterized.TestCase):
         change = self.difference(self.state.ema_generator, "probe_generated")
         self.assertGreater(change.max(), 10 * 5e-3)
         self.assertGreater(change.mean(), 10 * 5e-4)
+
+
+class PiecesTest(TrainStepsTest):
+    """The same with the conditioning in pieces."""
+
+    @staticmethod
+    def noise(z):
+        return tf.constant(z)
 
 
 if __name__ == "__main__":

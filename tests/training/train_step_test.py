@@ -166,9 +166,9 @@ class ClassWeightsTest(tf.test.TestCase, parameterized.TestCase):
 class DrawsTest(tf.test.TestCase, parameterized.TestCase):
     NUMBERS = tf.range(40, 44, dtype=tf.int64)
 
-    def draw(self, numbers=NUMBERS, step=10, noise="image", seed=0):
+    def draw(self, numbers=NUMBERS, step=10, noise="image", seed=0, **kwargs):
         config = tiny.config(generator={"noise": noise}, train={"seed": seed})
-        return train_step.draw(config, step, numbers, (16, 16), S)
+        return train_step.draw(config, step, numbers, (16, 16), S, **kwargs)
 
     @parameterized.parameters("image", "pixel")
     def test_noise_follows_the_sample_and_not_the_split(self, noise):
@@ -207,6 +207,59 @@ class DrawsTest(tf.test.TestCase, parameterized.TestCase):
         self.assertEqual(noise.shape, (4, 16, 16, channels))
         same_everywhere = tf.reduce_all(noise == noise[:, :1, :1])
         self.assertEqual(bool(same_everywhere), kind != "pixel")
+
+    @parameterized.parameters("image", "none")
+    def test_by_pieces_the_same_vectors_are_drawn_once(self, kind):
+        dense = self.draw(noise=kind)
+        pieces = self.draw(noise=kind, by_pieces=True)
+        for name in ("generator_noise", "discriminator_noise"):
+            self.assertAllEqual(
+                getattr(pieces, name), getattr(dense, name)[:, 5, 7]
+            )
+
+    def test_pixel_noise_is_the_same_by_pieces(self):
+        dense = self.draw(noise="pixel")
+        pieces = self.draw(noise="pixel", by_pieces=True)
+        self.assertAllEqual(pieces.generator_noise, dense.generator_noise)
+
+
+class FormTest(StepCase, parameterized.TestCase):
+    def test_by_pieces_the_step_is_the_dense_one(self):
+        dense, dense_losses = self.step(small_config())
+        batch = tensors(tiny.batch())
+        config = small_config()
+        state = train_step.create_state(config, S)
+        draws = train_step.draw(
+            config,
+            0,
+            batch["sample_number"],
+            config.image_size,
+            S,
+            by_pieces=True,
+        )
+        found = train_step.train_step(
+            state, batch, draws, config.train, has_dont_care=False
+        )
+        for name, loss in dense_losses.items():
+            self.assertAllClose(found[name], loss, rtol=1e-5, msg=name)
+        for mine, other in zip(
+            state.generator.statistics, dense.generator.statistics
+        ):
+            self.assertAllClose(mine, other, rtol=1e-4, atol=1e-6)
+
+    @parameterized.parameters(
+        ("auto", False, True),
+        ("auto", True, False),
+        ("dense", False, False),
+        ("piecewise", False, True),
+    )
+    def test_form_is_that_of_the_configuration(self, form, jit, expected):
+        train = small_config(form=form, jit_compile=jit).train
+        self.assertEqual(train_step._is_by_pieces(train), expected)
+
+    def test_xla_refuses_pieces(self):
+        with self.assertRaisesRegex(ValueError, "train.form"):
+            small_config(form="piecewise", jit_compile=True)
 
 
 class CreateStateTest(tf.test.TestCase):
