@@ -58,6 +58,13 @@ _WEIGHTS = flags.DEFINE_enum(
 _IMAGE_FORMAT = flags.DEFINE_enum(
     "image_format", "png", ["png", "jpeg"], "What the PNG signatures answer in."
 )
+_FORM = flags.DEFINE_enum(
+    "form",
+    "piecewise",
+    ["piecewise", "dense"],
+    "How SPADE computes: at each distinct neighbourhood, which is faster on "
+    "CPUs, or at every pixel.",
+)
 _MAX_PIXELS = flags.DEFINE_integer(
     "max_pixels",
     2**20,
@@ -84,7 +91,13 @@ _LABEL_MAPS = flags.DEFINE_string(
 
 # Of each format alone.
 _OPTIONS = {
-    "saved_model": (_SEGMENTER_NAME, _WEIGHTS, _IMAGE_FORMAT, _MAX_PIXELS),
+    "saved_model": (
+        _SEGMENTER_NAME,
+        _WEIGHTS,
+        _IMAGE_FORMAT,
+        _FORM,
+        _MAX_PIXELS,
+    ),
     "tflite": (_PRECISION, _SIZE, _LABEL_MAPS),
     "tfjs": (_PRECISION, _LABEL_MAPS),
 }
@@ -194,7 +207,8 @@ def _export_saved_models():
             _NAME.value,
             saved_model.export_generator,
             generator,
-            options | {"image_format": _IMAGE_FORMAT.value},
+            options
+            | {"image_format": _IMAGE_FORMAT.value, "form": _FORM.value},
         )
     ]
     if "discriminator" in model_files.networks_in(workdir):

@@ -21,7 +21,8 @@ def export_generator(generator, config, info, directory, version, **options):
         info: `DatasetInfo`.
         directory: of the versions.
         version: int, 1 or more.
-        **options: of `ServedGenerator`: weights, max_pixels, image_format.
+        **options: of `ServedGenerator`: weights, max_pixels, image_format,
+            form.
 
     Returns:
         The version's folder, `pathlib.Path`. One that is there is kept.

@@ -16,6 +16,7 @@ from oasis_tf.models import piecewise
 from oasis_tf.models.piecewise import Pieces
 
 IMAGE_FORMATS = ("png", "jpeg")
+FORMS = ("piecewise", "dense")
 
 _JPEG_QUALITY = 95
 _BASE_SEED = (0, 0)
@@ -51,6 +52,8 @@ class ServedGenerator(ServedNetwork):
         weights: see `ServedNetwork`.
         max_pixels: see `ServedNetwork`.
         image_format: "png" or "jpeg": what `image_bytes` holds.
+        form: how SPADE computes: "piecewise", at each distinct neighbourhood
+            of label map and noise; "dense", at every pixel.
     """
 
     def __init__(
@@ -62,18 +65,24 @@ class ServedGenerator(ServedNetwork):
         weights="float32",
         max_pixels=2**20,
         image_format="png",
+        form="piecewise",
     ):
         super().__init__(generator, info, weights, max_pixels)
-        if image_format not in IMAGE_FORMATS:
-            raise ValueError(
-                f"`image_format` must be one of {', '.join(IMAGE_FORMATS)}. "
-                f"Received: {image_format!r}."
-            )
+        for name, value, choices in (
+            ("image_format", image_format, IMAGE_FORMATS),
+            ("form", form, FORMS),
+        ):
+            if value not in choices:
+                raise ValueError(
+                    f"`{name}` must be one of {', '.join(choices)}. "
+                    f"Received: {value!r}."
+                )
         self._noise = noise
         self._channels = generator.noise_channels
         self._semantic_channels = generator.semantic_channels
         self._image_size = tuple(image_size)
         self._image_format = image_format
+        self._form = form
         self._strides = generator.strides
         # Each is traced once for all signatures.
         label_map = tf.TensorSpec([None, None, None], tf.int32)
@@ -84,7 +93,11 @@ class ServedGenerator(ServedNetwork):
         ]
         noise = tf.TensorSpec([None, None, None, self._channels], tf.float32)
         self._draw_batch = _traced(self._draw_pieces, places)
-        self._draw = _traced(self._draw_places, places)
+        draw = {
+            "piecewise": self._draw_places,
+            "dense": self._draw_dense_places,
+        }
+        self._draw = _traced(draw[form], places)
         self._draw_3d_noise = _traced(self._draw_dense, [noise, label_map])
 
     @property
@@ -176,6 +189,7 @@ class ServedGenerator(ServedNetwork):
             "noise_channels": self._channels,
             "image_size": self._image_size,
             "image_format": self._image_format,
+            "form": self._form,
         }
 
     # Each method is the signature of its name.
@@ -314,6 +328,10 @@ class ServedGenerator(ServedNetwork):
     def _draw_pieces(self, z, place_map, label_map):
         pieces = Pieces.of(z, place_map, label_map, self._semantic_channels)
         return to_uint8(self._call(pieces, method="draw_pieces"))
+
+    def _draw_dense_places(self, z, place_map, label_map):
+        noise = noise_lib.placed_noise(z, place_map)
+        return self._draw_3d_noise(noise, label_map)
 
     def _draw_dense(self, noise, label_map):
         """Draws with any 3D noise."""

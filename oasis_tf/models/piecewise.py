@@ -19,6 +19,9 @@ window costs one, an outer one `OUTER_WORK`. Beyond it little time is won, for
 much memory. Measured with `benchmarks.generator`.
 """
 
+MOST_BORDERS = 0.7
+"""Share of pixels at a border beyond which windows are not looked for."""
+
 OUTER_WORK = 0.25
 """Summing nine rows, by the time of a row's product with nine matrices."""
 
@@ -145,16 +148,38 @@ class Neighbourhoods:
 
     def __init__(self, pieces):
         self.pieces = pieces
-        self.inner = Windows.of(pieces.index_map, tf.shape(pieces.palette)[0])
+        are_scattered = _share_of_borders(pieces.index_map) > MOST_BORDERS
+        # Looking for equal windows takes time: not where there are hardly any.
+        index_map = tf.cond(
+            tf.reduce_all(are_scattered),
+            lambda: pieces.index_map[:, :1, :1],
+            lambda: pieces.index_map,
+        )
+        self.inner = Windows.of(index_map, tf.shape(pieces.palette)[0])
         self.outer = Windows.of(self.inner.window_map, self.inner.count)
         work = self.inner.counts() + OUTER_WORK * self.outer.counts()  # [B]
         size = tf.cast(tf.shape(pieces.index_map), tf.float32)
         dense_work = size[1] * size[2]
-        fit = self.inner.fit & self.outer.fit
-        self.are_few = (work <= MOST_WORK * dense_work) & fit
+        self.are_few = (
+            (work <= MOST_WORK * dense_work)
+            & ~are_scattered
+            & self.inner.fit
+            & self.outer.fit
+        )
         self.are_few_in_all = (
-            tf.reduce_mean(work) <= MOST_WORK * dense_work
-        ) & fit
+            (tf.reduce_mean(work) <= MOST_WORK * dense_work)
+            & ~tf.reduce_all(are_scattered)
+            & self.inner.fit
+            & self.outer.fit
+        )
+
+
+def _share_of_borders(index_map):
+    """Returns the share of pixels unlike the left or the upper one, `[B]`."""
+    is_border = tf.pad(
+        index_map[:, :, 1:] != index_map[:, :, :-1], [[0, 0], [0, 0], [1, 0]]
+    ) | tf.pad(index_map[:, 1:] != index_map[:, :-1], [[0, 0], [1, 0], [0, 0]])
+    return tf.reduce_mean(tf.cast(is_border, tf.float32), axis=[1, 2])
 
 
 def convolve(rows, kernel, windows):

@@ -75,6 +75,14 @@ def png(array, **options):
     return file.getvalue()
 
 
+def halves():
+    """Returns label maps of two regions."""
+    label_map = np.zeros([3, 32, 32], np.int32)
+    for i, column in enumerate((8, 15, 26)):
+        label_map[i, :, column:] = i + 1
+    return label_map
+
+
 def decode(files):
     return [np.array(Image.open(io.BytesIO(file))) for file in files]
 
@@ -139,6 +147,45 @@ class GeneratorTest(SavedModelTest):
         self.assertEqual(image.dtype, np.uint8)
         self.assertGreater(np.ptp(image), 50)
         self.assertAllEqual(image, self.drawn(self.noise(SEED)))
+
+    def test_regions_are_looked_up_to_the_same_picture(self):
+        regions = halves()
+        mask = np.zeros([3, 32, 32])
+        mask[:, :20] = 1
+        looks = [
+            noise_lib.global_noise(
+                noise_lib.sample_z(tf.zeros([2], tf.int32), seeds, 2), (32, 32)
+            )
+            for seeds in (tf.constant(SEED), tf.constant(SEED + 9))
+        ]
+        for image, noise in (
+            (self.synthesize(regions, SEED), looks[0]),
+            (
+                self.ask(
+                    "resample",
+                    label_map=regions,
+                    seed=SEED,
+                    local_seed=SEED + 9,
+                    noise_mask=mask,
+                ),
+                tf.where(mask[..., None] == 1, looks[1], looks[0]),
+            ),
+        ):
+            semantic_map = one_hot(regions, SEMANTIC_CHANNELS)
+            expected = to_uint8(self.generator(noise, semantic_map)).numpy()
+            self.assertGreater(np.ptp(image), 50)
+            # Sums of another order: rounding may fall to the next level.
+            difference = np.abs(image / 1.0 - expected)
+            self.assertLessEqual(difference.max(), 1)
+            self.assertLess(difference.mean(), 0.01)
+
+    def test_a_batch_of_regions_and_scattered_labels_draws_each_alone(self):
+        scattered = np.random.default_rng(0).integers(0, 11, [2, 32, 32])
+        label_map = np.int32([scattered[0], halves()[0], scattered[1]])
+        together = self.synthesize(label_map, SEED)
+        for i in range(3):
+            alone = self.synthesize(label_map[i, None], SEED[i, None])
+            self.assertAllEqual(alone[0], together[i])
 
     def test_holds_each_weight_once_and_nothing_of_the_power_iteration(self):
         saved = tf.train.list_variables(
@@ -538,7 +585,25 @@ class OptionsTest(SavedModelTest):
         singly = self.ask("synthesize_png", label_map_bytes=files, seed=SEED)
         self.assertAllEqual(decode(singly), decode(together))
 
-    @parameterized.parameters("weights", "image_format")
+    def test_dense_form_looks_up_nothing(self):
+        self.export(form="dense")
+        z = np.float32([[1, -1], [0, 2], [-2, 1]])
+        label_map = halves()
+        image = self.ask("synthesize_from_noise", label_map=label_map, z=z)
+        noise = noise_lib.global_noise(z, (32, 32))
+        semantic_map = one_hot(label_map, SEMANTIC_CHANNELS)
+        expected = generator()(noise, semantic_map)
+        self.assertAllEqual(image, to_uint8(expected))
+        graph = self.model.signatures["synthesize"].graph.as_graph_def()
+        kinds = {
+            node.op
+            for function in graph.library.function
+            for node in function.node_def
+        }
+        self.assertIn("Conv2D", kinds)
+        self.assertNotIn("Unique", kinds)
+
+    @parameterized.parameters("weights", "image_format", "form")
     def test_other_choices_are_refused(self, option):
         with self.assertRaisesRegex(ValueError, f"`{option}` must be one of"):
             self.export(**{option: "int4"})

@@ -30,9 +30,10 @@ def regions(height, width, num=4, batch=2, labels=S):
     return np.stack(maps).astype(np.int32)
 
 
-def always_few(monkeypatch, share=2.0):
+def always_few(monkeypatch, share=2.0, borders=1.0):
     """Lets everything be looked up, few or not."""
     monkeypatch.setattr(piecewise, "MOST_WORK", share)
+    monkeypatch.setattr(piecewise, "MOST_BORDERS", borders)
 
 
 class TestPieces:
@@ -162,6 +163,16 @@ class TestChoice:
         found = neighbourhoods(label_map).are_few
         np.testing.assert_array_equal(found, [True, True, False])
 
+    def test_nothing_is_looked_for_in_scattered_labels(self, monkeypatch):
+        always_few(monkeypatch, borders=0.7)
+        label_map = scattered(16, batch=2)
+        label_map[1, :12] = 0
+        found = neighbourhoods(label_map)
+        np.testing.assert_array_equal(found.are_few, [False, True])
+        found = neighbourhoods(label_map[:1])
+        assert not found.are_few_in_all
+        assert found.outer.count == 1
+
     def test_of_a_batch_goes_by_the_work_in_all(self):
         few, many = regions(32, 32, batch=3), scattered(32)
         assert neighbourhoods(np.concatenate([few, many])).are_few_in_all
@@ -169,7 +180,8 @@ class TestChoice:
             np.concatenate([few[:1], many, many])
         ).are_few_in_all
 
-    def test_does_not_depend_on_the_rest_of_the_batch(self):
+    def test_does_not_depend_on_the_rest_of_the_batch(self, monkeypatch):
+        always_few(monkeypatch)
         label_map = np.concatenate([regions(16, 16), scattered(16, 2)])
         label_map = label_map[[0, 2, 1, 3]]
         together = neighbourhoods(label_map)
