@@ -1,20 +1,28 @@
-"""Time of a picture: the dense form of the generator and the one by pieces.
+"""Time and memory of a picture: dense, by pieces, and in plain PyTorch.
 
     python -m benchmarks.generator
-    python -m benchmarks.generator --label_maps=FOLDER --sizes=256
+    python -m benchmarks.generator --label_maps=FOLDER --sizes=256 --pytorch
+    python -m benchmarks.generator --classes=35,151,183 --regions=100 \
+        --batches=1,8 --sizes=128
 
-Both forms have the same weights and take turns, so that what slows the machine
-down slows both; told are medians, and the median of the turns' ratios. Maps are
-drawn: from one region to a label for every pixel, the worst case; or they are
-those of `--label_maps`. Writes the table to stdout, and a plot to `--plot`.
+All have the same weights and as many threads, and take turns, so that what
+slows the machine down slows all; told are medians, and medians of the turns'
+ratios to the form by pieces. Maps are drawn: from one region to a label for
+every pixel, the worst case; or they are those of `--label_maps`. Memory is by
+how much a picture's peak is above what the process had before it. "Limit" is
+the time by pieces at least: its arithmetic (see `benchmarks/costs.py`) at the
+rate that a product of large matrices has in the same turns. Writes the table to
+stdout, and a plot to `--plot`.
 
 A network that was not trained draws no less: its kernels are spread until what
-it draws varies.
+it draws varies; or take the averaged generator of a run, `--workdir`.
 """
 
+import contextlib
 import dataclasses
 import pathlib
 import statistics
+import sys
 import time
 
 import numpy as np
@@ -23,18 +31,27 @@ from absl import app
 from absl import flags
 from matplotlib import figure
 
+from benchmarks import costs
+from benchmarks import label_maps
+from benchmarks import peak_memory
+from benchmarks.pytorch_process import PyTorchProcess
+from benchmarks.pytorch_process import num_processors
 from oasis_tf import config as config_lib
 from oasis_tf.data.label_map import one_hot
-from oasis_tf.data.reading import read_ids
+from oasis_tf.inference import networks
 from oasis_tf.models.generator import build_generator
 from oasis_tf.models.inference_form import inference_form
 from oasis_tf.models.noise import global_noise
 from oasis_tf.models.noise import sample_z
 from oasis_tf.models.piecewise import Neighbourhoods
 from oasis_tf.models.piecewise import Pieces
+from oasis_tf.models.piecewise import Windows
 
 _DATASET = flags.DEFINE_string(
     "dataset", "coco_stuff", "Experiment in configs/, for the widths."
+)
+_WORKDIR = flags.DEFINE_string(
+    "workdir", "", "Run whose averaged generator is taken instead."
 )
 _SIZES = flags.DEFINE_list("sizes", "128,256,512", "Heights, also widths.")
 _CLASSES = flags.DEFINE_list("classes", "183", "Numbers of classes, S.")
@@ -47,7 +64,16 @@ _LABEL_MAPS = flags.DEFINE_string(
 _NUM_MAPS = flags.DEFINE_integer("num_maps", 6, "Label files of the folder.")
 _BATCHES = flags.DEFINE_list("batches", "1", "Label maps at a time.")
 _TURNS = flags.DEFINE_integer("turns", 5, "Of each form for each map.")
+_PYTORCH = flags.DEFINE_bool("pytorch", False, "Compare with plain PyTorch.")
+_TORCH_PYTHON = flags.DEFINE_string(
+    "torch_python",
+    "",
+    "Interpreter with PyTorch; empty: an environment made once, in the cache.",
+)
 _PLOT = flags.DEFINE_string("plot", "", "PNG file to write.")
+
+_DENSE, _PIECES, _TORCH = "Dense", "Pieces", "PyTorch"
+_MATRIX = 1024  # Rows and columns of the product that tells the rate.
 
 
 @dataclasses.dataclass
@@ -61,9 +87,11 @@ class _Row:
         batch: B.
         share: of the pixels, in the finest resolution, whose neighbourhood of
             5 x 5 pixels is another one than those before.
-        dense, pieces: seconds.
-        ratio: median of dense / pieces.
-        difference: largest, of numbers in [-1, 1].
+        seconds: {form: list, one for each turn}.
+        limits: seconds that the arithmetic by pieces takes at least, likewise.
+        memory: {form: bytes}, the most of all maps.
+        difference: {form: largest difference from the pictures by pieces, of
+            numbers in [-1, 1]}.
     """
 
     name: str
@@ -71,61 +99,81 @@ class _Row:
     classes: int
     batch: int
     share: float
-    dense: float
-    pieces: float
-    ratio: float
-    difference: float
+    seconds: dict
+    limits: list
+    memory: dict
+    difference: dict
+
+    def ratio(self, form):
+        """Returns by how much the form by pieces is faster than another."""
+        pairs = zip(self.seconds[form], self.seconds[_PIECES])
+        return statistics.median(a / b for a, b in pairs)
+
+    def cells(self, forms):
+        """Returns the texts of a table's row."""
+        median = {f: statistics.median(self.seconds[f]) for f in forms}
+        others = [f for f in forms if f != _PIECES]
+        limit = statistics.median(self.limits)
+        return [
+            self.name,
+            str(self.size),
+            str(self.classes),
+            str(self.batch),
+            f"{100 * self.share:.1f} %",
+            *[f"{1e3 * median[f]:.0f} ms" for f in forms],
+            f"{1e3 * limit:.0f} ms",
+            *[f"{self.ratio(f):.2f}" for f in others],
+            *[f"{self.memory[f] / 1e6:.0f} MB" for f in forms],
+            *[f"{self.difference[f]:.0e}" for f in others],
+        ]
 
 
 def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"Unknown arguments: {argv[1:]}.")
+    tf.config.threading.set_intra_op_parallelism_threads(num_processors())
+    forms = [_DENSE, _PIECES] + ([_TORCH] if _PYTORCH.value else [])
+    others = [f for f in forms if f != _PIECES]
+    header = ["Maps", "Size", "S", "B", "Distinct", *forms, "Limit"]
+    header += [f"{f} / pieces" for f in others]
+    header += [f"{f}, memory" for f in forms]
+    header += [f"{f} - pieces" for f in others]
     rows = []
-    print("| Maps | Size | S | B | Distinct | Dense | Pieces | Ratio | Diff. |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
-    for classes in map(int, _CLASSES.value):
-        forms = _make_forms(classes)
-        for size in map(int, _SIZES.value):
-            for name, label_maps in _label_maps(size, classes):
-                for batch in map(int, _BATCHES.value):
-                    row = _measure(forms, name, label_maps, batch, classes)
-                    rows.append(row)
-                    print(
-                        f"| {name} | {size} | {classes} | {batch} | "
-                        f"{100 * row.share:.1f} % | {1e3 * row.dense:.0f} ms | "
-                        f"{1e3 * row.pieces:.0f} ms | {row.ratio:.2f} | "
-                        f"{row.difference:.0e} |",
-                        flush=True,
-                    )
+    try:
+        for generator in _make_generators():
+            with _Forms(generator) as running:
+                for name, size, maps, batch in _cases(generator):
+                    if not rows:
+                        print(f"| {' | '.join(header)} |")
+                        print(f"|{' --- |' * len(header)}")
+                    rows.append(_measure(running, name, size, maps, batch))
+                    cells = " | ".join(rows[-1].cells(forms))
+                    print(f"| {cells} |", flush=True)
+    except ValueError as error:
+        sys.exit(f"generator: {error}")
     if _PLOT.value:
-        _plot(rows)
+        _plot(rows, others)
 
 
-def _make_forms(classes):
-    """Returns functions of z `[B, Z]` and a label map `[B, H, W]`."""
+def _make_generators():
+    """Yields generators, one for each number of classes."""
+    if _WORKDIR.value:
+        yield networks.averaged_generator(_WORKDIR.value)[0]
+        return
     config = config_lib.load(_DATASET.value)
     config = dataclasses.replace(config.generator, initial_gain=1.0)
-    generator = build_generator(config, classes)
-    _spread(generator)
-    network = inference_form(generator)
-
-    @tf.function(reduce_retracing=True)
-    def dense(z, label_map):
-        noise = global_noise(z, tf.unstack(tf.shape(label_map)[1:]))
-        return network(noise, one_hot(label_map, classes))
-
-    @tf.function(reduce_retracing=True)
-    def pieces(z, label_map):
-        places = tf.zeros_like(label_map)
-        return network.draw_pieces(
-            Pieces.of(z[:, None], places, label_map, classes)
-        )
-
-    return dense, pieces, generator.noise_channels
+    for classes in map(int, _CLASSES.value):
+        generator = build_generator(config, classes)
+        spread(generator)
+        yield generator
 
 
-def _spread(generator):
-    """Brings singular values and statistics to those of what it draws."""
+def spread(generator):
+    """Lets an untrained generator draw pictures that vary.
+
+    Brings singular vectors and batch statistics to those of what it draws, and
+    the last kernel to a scale that does not saturate.
+    """
     size = 2 * generator.size_multiple
     rng = np.random.default_rng(0)
     for _ in range(8):
@@ -140,84 +188,171 @@ def _spread(generator):
     kernel.assign(kernel * 0.5 / spread)
 
 
-def _label_maps(size, classes):
-    """Yields names and label maps `[N, size, size]`."""
-    if _LABEL_MAPS.value:
-        files = sorted(pathlib.Path(_LABEL_MAPS.value).rglob("*.png"))
-        files = files[: _NUM_MAPS.value]
-        maps = [_resized(read_ids(f), size) % classes for f in files]
-        yield pathlib.Path(_LABEL_MAPS.value).name, np.stack(maps)
-        return
-    rng = np.random.default_rng(0)
-    y, x = np.mgrid[:size, :size]
-    for regions in map(int, _REGIONS.value):
-        if not regions:
-            label_map = rng.integers(classes, size=[size, size])
-            yield "a label for each pixel", label_map[None].astype(np.int32)
-            continue
-        nearest = np.zeros([size, size], int)
-        least = np.full([size, size], np.inf)
-        for i, (v, u) in enumerate(rng.uniform(0, size, [regions, 2])):
-            distance = np.hypot(y - v, x - u)
-            nearest[distance < least] = i
-            least = np.minimum(distance, least)
-        labels = rng.integers(classes, size=regions).astype(np.int32)
-        yield f"{regions} regions", labels[nearest][None]
+def _cases(generator):
+    """Yields the maps' name, size, the maps `[N, H, W]` and B."""
+    channels = generator.semantic_channels
+    for n in map(int, _SIZES.value):
+        size = (n, n)
+        if _LABEL_MAPS.value:
+            folder = pathlib.Path(_LABEL_MAPS.value)
+            maps = label_maps.read(folder, _NUM_MAPS.value, size, channels)
+            named = [(folder.name, maps)]
+        else:
+            rng = np.random.default_rng(0)
+            named = [
+                (
+                    f"{regions} regions" if regions else "a label a pixel",
+                    label_maps.draw(regions, size, channels, rng)[None],
+                )
+                for regions in map(int, _REGIONS.value)
+            ]
+        for name, maps in named:
+            for batch in map(int, _BATCHES.value):
+                yield name, n, maps, batch
 
 
-def _resized(label_map, size):
-    height, width = label_map.shape
-    rows = ((np.arange(size) + 0.5) * height / size).astype(int)
-    columns = ((np.arange(size) + 0.5) * width / size).astype(int)
-    return label_map[rows][:, columns].astype(np.int32)
+class _Forms:
+    """A generator in every form.
 
+    Attributes:
+        generator: `Generator`.
+        draw: {form: function of z `[B, Z]` and a label map `[B, H, W]` that
+            returns the image `[B, H, W, 3]` and the seconds}.
+        memory: {form: function that returns the bytes of its last drawing}.
+    """
 
-def _measure(forms, name, label_maps, batch, classes):
-    dense, pieces, channels = forms
-    times, largest, shares = [], 0, []
-    for i, label_map in enumerate(label_maps):
-        label_map = tf.constant(np.stack([label_map] * batch))
-        numbers = tf.range(batch, dtype=tf.int64) + i
-        z = sample_z(tf.constant([0, 0]), numbers, channels)
-        images = [form(z, label_map) for form in (dense, pieces)]
-        largest = max(
-            largest, float(tf.reduce_max(tf.abs(images[0] - images[1])))
+    def __init__(self, generator):
+        self.generator = generator
+        self._network = inference_form(generator)
+        self._peak = None
+        self._stack = contextlib.ExitStack()
+        self.draw = {
+            _DENSE: self._timed(self._dense),
+            _PIECES: self._timed(self._pieces),
+        }
+        self.memory = dict.fromkeys(self.draw, lambda: self._peak.increase)
+        if _PYTORCH.value:
+            pytorch = self._stack.enter_context(
+                PyTorchProcess(python=_TORCH_PYTHON.value)
+            )
+            pytorch.load_generator(generator)
+            self.draw[_TORCH] = pytorch.draw
+            self.memory[_TORCH] = lambda: pytorch.peak_memory().increase
+
+    def _dense(self, z, label_map):
+        noise = global_noise(z, tf.unstack(tf.shape(label_map)[1:]))
+        semantic_map = one_hot(label_map, self.generator.semantic_channels)
+        return self._network(noise, semantic_map)
+
+    def _pieces(self, z, label_map):
+        return self._network.draw_pieces(
+            _pieces_of(z, label_map, self.generator.semantic_channels)
         )
-        known = Neighbourhoods(
-            Pieces.of(z[:, None], tf.zeros_like(label_map), label_map, classes)
-        )
-        shares.append(int(known.outer.count) / label_map.numpy().size)
-        for _ in range(_TURNS.value):
-            turn = []
-            for form in (dense, pieces):
+
+    def _timed(self, form):
+        function = tf.function(form, reduce_retracing=True, autograph=False)
+
+        def draw(z, label_map):
+            z, label_map = tf.constant(z), tf.constant(label_map)
+            with peak_memory.measure() as self._peak:
                 start = time.perf_counter()
-                form(z, label_map).numpy()
-                turn.append(time.perf_counter() - start)
-            times.append(turn)
-    return _Row(
+                image = function(z, label_map).numpy()
+                seconds = time.perf_counter() - start
+            return image, seconds
+
+        return draw
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._stack.close()
+
+
+def _pieces_of(z, label_map, classes):
+    return Pieces.of(z[:, None], tf.zeros_like(label_map), label_map, classes)
+
+
+def _measure(forms, name, size, maps, batch):
+    generator = forms.generator
+    row = _Row(
         name,
-        label_maps.shape[1],
-        classes,
+        size,
+        generator.semantic_channels,
         batch,
-        statistics.mean(shares),
-        statistics.median(t[0] for t in times),
-        statistics.median(t[1] for t in times),
-        statistics.median(t[0] / t[1] for t in times),
-        largest,
+        share=0.0,
+        seconds={form: [] for form in forms.draw},
+        limits=[],
+        memory=dict.fromkeys(forms.draw, 0),
+        difference=dict.fromkeys(forms.draw, 0.0),
     )
+    for i, label_map in enumerate(maps):
+        label_map = np.stack([label_map] * batch)
+        numbers = tf.range(batch, dtype=tf.int64) + i
+        z = sample_z([0, 0], numbers, generator.noise_channels).numpy()
+        images = {}
+        for form, draw in forms.draw.items():
+            images[form], _ = draw(z, label_map)  # The first one is slower.
+            row.memory[form] = max(row.memory[form], forms.memory[form]())
+        for form, image in images.items():
+            difference = float(np.abs(image - images[_PIECES]).max())
+            row.difference[form] = max(row.difference[form], difference)
+        share, flops = _arithmetic(generator, z[:1], label_map[:1])
+        row.share += share / len(maps)
+        for _ in range(_TURNS.value):
+            for form, draw in forms.draw.items():
+                row.seconds[form].append(draw(z, label_map)[1])
+            row.limits.append(batch * flops / _matrix_rate())
+    return row
 
 
-def _plot(rows):
-    """Draws the ratio over the share of distinct neighbourhoods."""
+def _arithmetic(generator, z, label_map):
+    """Returns the share of distinct neighbourhoods, and flops by pieces."""
+    pieces = _pieces_of(tf.constant(z), label_map, generator.semantic_channels)
+    distinct = []
+    for stride in generator.strides:
+        here = Neighbourhoods(pieces.at(stride))
+        counts = costs.Distinct(
+            len(here.pieces.palette),
+            int(here.inner.count),
+            int(here.outer.count),
+        )
+        distinct.append(counts if here.are_few_in_all else None)
+    flops = costs.piecewise_flops(generator, label_map.shape[1:], distinct)
+    inner = Windows.of(pieces.index_map, len(pieces.palette))
+    outer = Windows.of(inner.window_map, inner.count)
+    return int(outer.count) / label_map.size, flops
+
+
+def _matrix_rate():
+    """Returns flops per second of a product of large matrices."""
+    matrix = tf.ones([_MATRIX, _MATRIX])
+    start = time.perf_counter()
+    tf.matmul(matrix, matrix).numpy()
+    return 2 * _MATRIX**3 / (time.perf_counter() - start)
+
+
+def _plot(rows, others):
+    """Draws the ratios over the share of distinct neighbourhoods."""
     fig = figure.Figure(figsize=(7, 4.5), layout="constrained")
     axes = fig.subplots()
-    for size in sorted({row.size for row in rows}):
-        mine = sorted((r.share, r.ratio) for r in rows if r.size == size)
-        axes.plot(*zip(*mine), "o-", label=f"{size} x {size}")
+    for i, form in enumerate(others):
+        for j, size in enumerate(sorted({row.size for row in rows})):
+            mine = sorted(
+                (100 * row.share, row.ratio(form))
+                for row in rows
+                if row.size == size
+            )
+            axes.plot(
+                *zip(*mine),
+                "o" + ["-", "--"][i],
+                color=f"C{j}",
+                label=f"{form}, {size} x {size}",
+            )
     axes.axhline(1, color="gray", linewidth=1)
     axes.set_xscale("log")
-    axes.set_xlabel("Share of pixels with another 5 x 5 neighbourhood")
-    axes.set_ylabel("Time of the dense form / time by pieces")
+    axes.set_xlabel("Pixels with another 5 x 5 neighbourhood / %")
+    axes.set_ylabel("Time / time by pieces")
     axes.legend()
     fig.savefig(_PLOT.value, dpi=120)
 

@@ -1,98 +1,324 @@
-"""Speed of the training step under several settings, side by side.
+"""Images a second and memory of the training step, PyTorch's beside ours.
 
-    python -m benchmarks.train_step --dataset=toy_scenes \
-        --variant=train.precision=float32 \
-        --variant=train.precision=mixed_bfloat16
+    python -m benchmarks.train_step
+    python -m benchmarks.train_step --dataset=coco_stuff --num_classes=183 \
+        --set=train.global_batch_size=1 --turns=3 --steps=1
+    python -m benchmarks.train_step --variant=train.precision=float32 \
+        --variant=train.precision=mixed_bfloat16 --variant=replicas=2
 
 Each variant is the experiment with some settings changed (several with
-spaces in between). All are compiled first and then take turns, so that a
-machine whose speed drifts treats them alike; the ratio is the median of the
-turns', against the first variant.
+spaces in between); "replicas=2" spreads the batch over two logical CPU devices,
+"pytorch" is the step of the same networks in plain PyTorch on the CPU, and
+"pytorch=channels_last" has its images channels last. A word whose name is in
+capitals, "TF_ENABLE_ONEDNN_OPTS=1", is a variable of the process's environment.
+
+Every variant has a process of its own. All are started and warmed up first and
+then take turns, so that a machine whose speed drifts treats them alike; the
+ratio is the median of the turns', against the first variant. Memory is the most
+that the whole process had resident during a step before the turns, and that
+without what the framework takes before any work. Writes the table to stdout,
+and a plot to `--plot`.
 """
 
+import contextlib
+import dataclasses
+import pathlib
+import re
 import statistics
 import sys
-import time
+import tempfile
 
 import numpy as np
-import tensorflow as tf
 from absl import app
 from absl import flags
+from matplotlib import figure
 
+from benchmarks import label_maps
+from benchmarks.processes import Process
+from benchmarks.pytorch_process import PyTorchProcess
+from benchmarks.pytorch_process import check_settings
+from benchmarks.pytorch_process import num_processors
 from oasis_tf import config as config_lib
-from oasis_tf.data.colors import distinct_colors
-from oasis_tf.data.dataset import DatasetInfo
-from oasis_tf.training.train_step import compile_step
-from oasis_tf.training.train_step import create_state
 
 _DATASET = flags.DEFINE_string(
     "dataset", "toy_scenes", "Experiment in configs/."
 )
+_SET = flags.DEFINE_multi_string("set", [], "Setting of all variants.")
 _VARIANT = flags.DEFINE_multi_string(
     "variant",
-    ["train.precision=float32", "train.precision=mixed_bfloat16"],
+    ["pytorch", "train.precision=float32"],
     "Settings of one variant.",
 )
-_NUM_CLASSES = flags.DEFINE_integer("num_classes", 12, "S of made label maps.")
+_NUM_CLASSES = flags.DEFINE_integer("num_classes", 12, "S of the label maps.")
+_REGIONS = flags.DEFINE_integer(
+    "regions", 20, "In a drawn label map; 0 for as many as pixels."
+)
+_LABEL_MAPS = flags.DEFINE_string(
+    "label_maps", "", "Folder of label files to take instead."
+)
 _TURNS = flags.DEFINE_integer("turns", 5, "Turns that each variant takes.")
 _STEPS = flags.DEFINE_integer("steps", 5, "Steps in one turn.")
+_THREADS = flags.DEFINE_integer(
+    "threads", 0, "That each computes with; 0: a thread per processor."
+)
+_TORCH_PYTHON = flags.DEFINE_string(
+    "torch_python",
+    "",
+    "Interpreter with PyTorch; empty: an environment made once, in the cache.",
+)
+_PLOT = flags.DEFINE_string("plot", "", "PNG file to write.")
+
+_MEMORY_FORMATS = {
+    "pytorch": "channels_first",
+    "pytorch=channels_last": "channels_last",
+}
+
+
+@dataclasses.dataclass
+class _Variant:
+    """What is measured.
+
+    Args:
+        name: as in `--variant`.
+        config: `Config`.
+        replicas: logical CPU devices; 0 for the devices that there are.
+        memory_format: of PyTorch; None for our step.
+        environment: {name: value} of variables for its process.
+    """
+
+    name: str
+    config: config_lib.Config
+    replicas: int = 0
+    memory_format: str | None = None
+    environment: dict = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, base, name):
+        """Returns the variant of a name.
+
+        Raises:
+            ValueError: if it is none.
+        """
+        words = name.split()
+        formats = [w for w in words if w in _MEMORY_FORMATS]
+        replicas = [w for w in words if w.startswith("replicas=")]
+        variables = [w for w in words if re.match("[A-Z][A-Z0-9_]*=", w)]
+        special = formats + replicas + variables
+        settings = [w for w in words if w not in special]
+        if len(formats) + len(replicas) > 1:
+            raise ValueError(
+                '`--variant` may have one of "pytorch" and "replicas". '
+                f"Received: {name!r}."
+            )
+        variant = cls(name, config_lib.override(base, settings))
+        variant.environment = dict(w.split("=", 1) for w in variables)
+        if formats:
+            check_settings(variant.config.train)
+            variant.memory_format = _MEMORY_FORMATS[formats[0]]
+        if replicas:
+            text = replicas[0].partition("=")[2]
+            if not text.isdecimal() or int(text) < 1:
+                raise ValueError(
+                    "`replicas` must be a number of devices, 1 at least. "
+                    f"Received: {replicas[0]!r}."
+                )
+            variant.replicas = int(text)
+        return variant
+
+
+@dataclasses.dataclass
+class _Row:
+    """What was found of a variant.
+
+    Args:
+        name: of the variant.
+        rates: images a second, a number per turn.
+        peak: bytes, the most that the process had.
+        libraries: bytes that it had before any work.
+    """
+
+    name: str
+    rates: list
+    peak: int
+    libraries: int
+
+    def ratio(self, first):
+        """Returns by how much it is faster than the first variant."""
+        pairs = zip(self.rates, first.rates)
+        return statistics.median(a / b for a, b in pairs)
 
 
 def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"Unknown arguments: {argv[1:]}.")
     try:
-        base = config_lib.load(_DATASET.value)
-        configs = [
-            config_lib.override(base, variant.split())
-            for variant in _VARIANT.value
-        ]
+        base = config_lib.override(config_lib.load(_DATASET.value), _SET.value)
+        variants = [_Variant.parse(base, name) for name in _VARIANT.value]
+        rows = _measure(variants)
     except ValueError as error:
         sys.exit(f"train_step: {error}")
-    steps = [_make_step(config) for config in configs]
-    rates = [[] for _ in steps]  # Images per second, a number per turn.
-    for _ in range(_TURNS.value):
-        for config, step, mine in zip(configs, steps, rates):
-            start = time.perf_counter()
-            for _ in range(_STEPS.value):
-                losses = step()
-            float(losses["generator/adversarial"])  # Waits for the device.
-            num_images = _STEPS.value * config.train.global_batch_size
-            mine.append(num_images / (time.perf_counter() - start))
-    for variant, mine in zip(_VARIANT.value, rates):
-        ratio = statistics.median(a / b for a, b in zip(mine, rates[0]))
+    print("| Variant | Images/s | From, to | Ratio | Peak | Less libraries |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for row in rows:
         print(
-            f"{statistics.median(mine):8.2f} images/s "
-            f"({min(mine):.2f} to {max(mine):.2f}), x {ratio:.2f}  {variant}"
+            f"| {row.name} | {statistics.median(row.rates):.3g} | "
+            f"{min(row.rates):.3g} to {max(row.rates):.3g} | "
+            f"{row.ratio(rows[0]):.2f} | {row.peak / 1e9:.2f} GB | "
+            f"{(row.peak - row.libraries) / 1e9:.2f} GB |"
+        )
+    if _PLOT.value:
+        _plot(rows)
+
+
+def _measure(variants):
+    """Returns a `_Row` for each variant."""
+    with contextlib.ExitStack() as stack:
+        # PyTorch's step is on the CPU: then ours is, too.
+        has_pytorch = any(v.memory_format for v in variants)
+        sides = [
+            stack.enter_context(
+                _PyTorchSide(variant)
+                if variant.memory_format
+                else _TensorFlowSide(variant, is_on_cpu=has_pytorch)
+            )
+            for variant in variants
+        ]
+        rows = [
+            _Row(variant.name, [], *side.measure_memory())
+            for variant, side in zip(variants, sides)
+        ]
+        for _ in range(_TURNS.value):
+            for variant, side, row in zip(variants, sides, rows):
+                images = _STEPS.value * variant.config.train.global_batch_size
+                row.rates.append(images / side.train_steps(_STEPS.value))
+        return rows
+
+
+class _TensorFlowSide:
+    """Our step, in a process of its own."""
+
+    def __init__(self, variant, is_on_cpu):
+        environment = {"TF_CPP_MIN_LOG_LEVEL": "2"}
+        if is_on_cpu or variant.replicas:
+            environment["CUDA_VISIBLE_DEVICES"] = ""
+        environment |= variant.environment
+        with contextlib.ExitStack() as stack:
+            self._process = stack.enter_context(
+                Process("benchmarks.tensorflow_worker", environment=environment)
+            )
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            path = pathlib.Path(folder, "batch.npz")
+            np.savez(path, **_make_batch(variant.config))
+            self._process.ask(
+                "prepare",
+                config=config_lib.to_json(variant.config),
+                path=str(path),
+                semantic_channels=_NUM_CLASSES.value,
+                threads=_THREADS.value or num_processors(),
+                replicas=variant.replicas,
+            )
+            self._stack = stack.pop_all()
+
+    def measure_memory(self):
+        """Returns bytes: a step's peak, and what the libraries take."""
+        self._ask_steps(1, is_measured=True)
+        peak = self._process.ask("peak")
+        return peak["num_bytes"], peak["libraries"]
+
+    def train_steps(self, num_steps):
+        """Returns the seconds."""
+        return self._ask_steps(num_steps, is_measured=False)
+
+    def _ask_steps(self, num_steps, is_measured):
+        return self._process.ask(
+            "train_steps", num_steps=num_steps, is_measured=is_measured
         )
 
+    def __enter__(self):
+        return self
 
-def _make_step(config):
-    """Returns a function that takes a step on a made batch, compiled."""
-    channels = _NUM_CLASSES.value
-    info = DatasetInfo(
-        "made",
-        [f"class {i}" for i in range(channels)],
-        distinct_colors(channels),
-        {i: i for i in range(channels)},
-        has_dont_care=False,
-    )
-    strategy = tf.distribute.MirroredStrategy()
-    with strategy.scope():
-        state = create_state(config, channels)
-    step = compile_step(state, config, info, strategy)
-    size = (config.train.global_batch_size, *config.image_size)
+    def __exit__(self, *_):
+        self._stack.close()
+
+
+class _PyTorchSide:
+    """The step in plain PyTorch."""
+
+    def __init__(self, variant):
+        config = variant.config
+        with contextlib.ExitStack() as stack:
+            self._process = stack.enter_context(
+                PyTorchProcess(
+                    _THREADS.value,
+                    _TORCH_PYTHON.value,
+                    variant.memory_format,
+                    environment=variant.environment,
+                )
+            )
+            self._process.make_networks(config, _NUM_CLASSES.value)
+            batch = _make_batch(config)
+            self._process.prepare_training(
+                batch["image"], batch["label_map"], config.train
+            )
+            self._process.train_steps(1)  # The first one is slower.
+            self._stack = stack.pop_all()
+
+    def measure_memory(self):
+        """Returns bytes: a step's peak, and what the libraries take."""
+        self._process.train_steps(1, is_measured=True)
+        peak = self._process.peak_memory().num_bytes
+        return peak, self._process.libraries_memory()
+
+    def train_steps(self, num_steps):
+        """Returns the seconds."""
+        return self._process.train_steps(num_steps)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._stack.close()
+
+
+def _make_batch(config):
+    """Returns {"image": noise, "label_map"}, the same for all of its size."""
     rng = np.random.default_rng(0)
-    examples = {
-        "image": rng.integers(0, 256, (*size, 3), np.uint8),
-        "label_map": rng.integers(0, channels, size, np.int32),
-        "sample_number": np.arange(size[0]),
-    }
-    dataset = tf.data.Dataset.from_tensors(examples).repeat()
-    batches = iter(strategy.experimental_distribute_dataset(dataset))
-    batch = next(batches)
-    step(batch)
-    return lambda: step(batch)
+    num_images, size = config.train.global_batch_size, config.image_size
+    channels = _NUM_CLASSES.value
+    if _LABEL_MAPS.value:
+        maps = label_maps.read(_LABEL_MAPS.value, num_images, size, channels)
+        maps = np.resize(maps, [num_images, *size])  # From the first again.
+    else:
+        maps = np.stack(
+            [
+                label_maps.draw(_REGIONS.value, size, channels, rng)
+                for _ in range(num_images)
+            ]
+        )
+    image = rng.integers(0, 256, [num_images, *size, 3], np.uint8)
+    return {"image": image, "label_map": maps}
+
+
+def _plot(rows):
+    """Draws images a second and memory, a bar for each variant."""
+    fig = figure.Figure(
+        figsize=(8, 1.5 + 0.4 * len(rows)), layout="constrained"
+    )
+    speed, memory = fig.subplots(1, 2, sharey=True)
+    names = [row.name for row in rows]
+    speed.barh(names, [statistics.median(row.rates) for row in rows])
+    speed.set_xlabel("Images / s")
+    memory.barh(names, [row.libraries / 1e9 for row in rows], label="libraries")
+    memory.barh(
+        names,
+        [(row.peak - row.libraries) / 1e9 for row in rows],
+        left=[row.libraries / 1e9 for row in rows],
+        label="step",
+    )
+    memory.set_xlabel("Peak memory / GB")
+    memory.legend()
+    speed.invert_yaxis()  # The first one above; the axes share it.
+    fig.savefig(_PLOT.value, dpi=120)
 
 
 if __name__ == "__main__":

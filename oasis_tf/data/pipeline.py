@@ -3,6 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
+_READ_AT_ONCE = 16  # Examples; a call of Python takes longer than reading one.
+
 
 def train_batches(
     dataset, image_size, global_batch_size, config, seed, first_step=0
@@ -43,22 +45,30 @@ def train_batches(
             f"0. Received: {global_batch_size} and {first_step}."
         )
 
-    def make_sample(n):
-        order_seed, sample_seed = _seeds(seed, n)
-        index = example_index(n, dataset.num_examples["train"], order_seed)
-        image, label_map = _load(dataset, "train", index, load_size)
+    order_seed, samples_seed = tf.unstack(
+        tf.random.split(tf.constant([seed, 0], tf.int64), 2), axis=0
+    )
+
+    def find(n):
+        return n, example_index(n, dataset.num_examples["train"], order_seed)
+
+    def make_sample(n, example):
         crop_seed, flip_seed = tf.unstack(
-            tf.random.split(sample_seed, 2), axis=0
+            tf.random.split(tf.random.fold_in(samples_seed, n), 2), axis=0
         )
-        image, label_map = random_crop(image, label_map, image_size, crop_seed)
+        offset = random_offset(load_size, image_size, crop_seed)
+        image = resize_image(example["image"], load_size, offset, image_size)
+        label_map = resize_label_map(
+            example["label_map"], load_size, offset, image_size
+        )
         if config.flip:
             image, label_map = random_flip(image, label_map, flip_seed)
         return _features(image, label_map, n)
 
     first = first_step * global_batch_size
+    numbers = tf.data.Dataset.range(first, np.iinfo(np.int64).max).map(find)
     return (
-        tf.data.Dataset.range(first, np.iinfo(np.int64).max)
-        .map(make_sample, num_parallel_calls=tf.data.AUTOTUNE)
+        _samples(dataset, "train", numbers, make_sample)
         .batch(global_batch_size, drop_remainder=True)
         .prefetch(tf.data.AUTOTUNE)
     )
@@ -83,13 +93,15 @@ def validation_batches(
     if indices is None:
         indices = range(dataset.num_examples[split])
 
-    def make_sample(n):
-        image, label_map = _load(dataset, split, n, image_size)
+    def make_sample(n, example):
+        image = resize_image(example["image"], image_size)
+        label_map = resize_label_map(example["label_map"], image_size)
         return _features(image, label_map, n)
 
+    indices = np.asarray(indices, np.int64)
+    numbers = tf.data.Dataset.from_tensor_slices((indices, indices))
     return (
-        tf.data.Dataset.from_tensor_slices(np.asarray(indices, np.int64))
-        .map(make_sample, num_parallel_calls=tf.data.AUTOTUNE)
+        _samples(dataset, split, numbers, make_sample)
         .batch(batch_size)
         .prefetch(tf.data.AUTOTUNE)
     )
@@ -116,53 +128,64 @@ def example_index(n, num_examples, seed):
     )
 
 
-def resize_image(image, size):
-    """Brings an image to a size, without keeping its aspect.
+def resize_image(image, size, offset=(0, 0), part=None):
+    """Brings an image to a size, without keeping its aspect; cuts out a part.
 
     Args:
         image: `[h, w, 3]`, uint8.
         size: (height, width).
+        offset: (top, left) of the part, int32.
+        part: (H, W), the part's height and width; None for all of it.
 
     Returns:
         `[H, W, 3]`, uint8, by antialiased bicubic interpolation.
     """
     image = tf.image.resize(image, size, "bicubic", antialias=True)
+    # Before rounding, which then has fewer pixels.
+    image = tf.slice(image, tf.concat([offset, [0]], 0), [*(part or size), 3])
     return tf.saturate_cast(tf.round(image), tf.uint8)
 
 
-def resize_label_map(label_map, size):
-    """Brings a label map to a size, without keeping its aspect.
+def resize_label_map(label_map, size, offset=(0, 0), part=None):
+    """Brings a label map to a size, without keeping its aspect; cuts a part.
 
     Args:
         label_map: `[h, w, 1]`, an integer dtype.
         size: (height, width).
+        offset, part: as for `resize_image`.
 
     Returns:
         `[H, W, 1]`, int32, by the nearest neighbour.
     """
-    return tf.cast(tf.image.resize(label_map, size, "nearest"), tf.int32)
+    # The same pixels as `tf.image.resize` takes, in a third of its time.
+    for axis, length in enumerate(part or size):
+        places = _nearest(tf.shape(label_map)[axis], size[axis])
+        places = tf.slice(places, [offset[axis]], [length])
+        label_map = tf.gather(label_map, places, axis=axis)
+    return tf.cast(label_map, tf.int32)
 
 
-def random_crop(image, label_map, size, seed):
-    """Cuts the same part out of an image and its label map.
+def _nearest(old, new):
+    """Returns which of `old` pixels in a row are nearest to `new` ones."""
+    scale = tf.cast(old, tf.float32) / new
+    places = tf.cast((tf.range(new, dtype=tf.float32) + 0.5) * scale, tf.int32)
+    return tf.minimum(places, old - 1)
+
+
+def random_offset(size, part, seed):
+    """Draws where a part is cut out of a picture.
 
     Args:
-        image: `[h, w, 3]`.
-        label_map: `[h, w, 1]`.
-        size: (height, width), at most (h, w).
+        size: (height, width) of the picture.
+        part: (height, width) of the part, at most `size`.
         seed: `[2]`, an integer dtype.
 
     Returns:
-        `[H, W, 3]` and `[H, W, 1]`.
+        `[2]`, int32: (top, left).
     """
-    room = tf.shape(image)[:2] - size
+    room = tf.constant([n - m + 1 for n, m in zip(size, part)], tf.float32)
     share = tf.random.stateless_uniform([2], seed)  # In [0, 1).
-    offset = tf.cast(share * tf.cast(room + 1, tf.float32), tf.int32)
-    begin = tf.concat([offset, [0]], axis=0)
-    return (
-        tf.slice(image, begin, [*size, 3]),
-        tf.slice(label_map, begin, [*size, 1]),
-    )
+    return tf.cast(share * room, tf.int32)
 
 
 def random_flip(image, label_map, seed):
@@ -177,30 +200,45 @@ def random_flip(image, label_map, seed):
         The same shapes.
     """
     is_flipped = tf.random.stateless_uniform([], seed) < 0.5
+    return tf.cond(
+        is_flipped,
+        # Several times faster than `[:, ::-1]`.
+        lambda: (tf.reverse(image, [1]), tf.reverse(label_map, [1])),
+        lambda: (image, label_map),
+    )
+
+
+def _samples(dataset, split, numbers, make_sample):
+    """Reads examples and makes samples of them.
+
+    Args:
+        dataset: `Dataset`.
+        split: "train" or "validation".
+        numbers: `tf.data.Dataset` of pairs of ints: a sample's number, and
+            its example's index.
+        make_sample: function of a number and a decoded example.
+
+    Returns:
+        `tf.data.Dataset` of what `make_sample` returns, in the same order.
+    """
+
+    def read(n, indices):
+        serialized = tf.numpy_function(
+            lambda some: np.array(dataset.read(split, some), object),
+            [indices],
+            tf.string,
+        )
+        return n, tf.ensure_shape(serialized, [None])
+
+    def decode(n, serialized):
+        return make_sample(n, dataset.decode(serialized))
+
     return (
-        tf.where(is_flipped, image[:, ::-1], image),
-        tf.where(is_flipped, label_map[:, ::-1], label_map),
-    )
-
-
-def _seeds(seed, n):
-    """Returns a seed for the order of the examples and one for sample n."""
-    order_seed, samples_seed = tf.unstack(
-        tf.random.split(tf.constant([seed, 0], tf.int64), 2), axis=0
-    )
-    return order_seed, tf.random.fold_in(samples_seed, n)
-
-
-def _load(dataset, split, index, size):
-    """Returns an example's image and label map, resized."""
-    serialized = tf.numpy_function(
-        lambda i: dataset.read(split, [i])[0], [index], tf.string
-    )
-    serialized.set_shape([])
-    example = dataset.decode(serialized)
-    return (
-        resize_image(example["image"], size),
-        resize_label_map(example["label_map"], size),
+        numbers.batch(_READ_AT_ONCE)
+        # No more, for files of some data sets are large.
+        .map(read, num_parallel_calls=2)
+        .unbatch()
+        .map(decode, num_parallel_calls=tf.data.AUTOTUNE)
     )
 
 

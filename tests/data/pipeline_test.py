@@ -155,6 +155,47 @@ def test_resizes_down_and_up(size):
         assert np.unique(small).tolist() == [77]
 
 
+def test_labels_are_taken_from_the_pixels_that_tensorflow_takes():
+    lengths = [(old, new) for old in range(1, 24) for new in range(1, 24)]
+    for old, new in [*lengths, (427, 286), (640, 286), (2048, 512)]:
+        row = tf.range(old)[None, :, None]
+        expected = tf.image.resize(row, (1, new), "nearest")
+        resized = pipeline.resize_label_map(row, (1, new))
+        np.testing.assert_array_equal(resized, expected, f"{old} to {new}")
+
+
+def test_a_part_is_cut_out_of_what_is_resized():
+    rng = np.random.default_rng(0)
+    for resize, channels in (
+        (pipeline.resize_image, 3),
+        (pipeline.resize_label_map, 1),
+    ):
+        picture = rng.integers(0, 256, [17, 23, channels]).astype(np.uint8)
+        whole = resize(picture, (11, 13))
+        part = resize(picture, (11, 13), tf.constant([3, 1]), (8, 9))
+        np.testing.assert_array_equal(part, whole[3:11, 1:10])
+
+
+def test_offsets_are_all_that_there_is_room_for():
+    seeds = [tf.constant([0, k]) for k in range(60)]
+    offsets = [pipeline.random_offset((5, 4), (3, 4), seed) for seed in seeds]
+    assert {tuple(o.numpy()) for o in offsets} == {(0, 0), (1, 0), (2, 0)}
+
+
+def test_flips_image_and_label_map_or_neither():
+    image = tf.reshape(tf.range(2 * 3 * 3), [2, 3, 3])
+    label_map = image[..., :1]
+    seen = set()
+    for k in range(12):
+        pair = pipeline.random_flip(image, label_map, tf.constant([0, k]))
+        is_flipped = bool((pair[0][0, 0] != image[0, 0]).numpy().any())
+        seen.add(is_flipped)
+        step = -1 if is_flipped else 1
+        np.testing.assert_array_equal(pair[0], image[:, ::step])
+        np.testing.assert_array_equal(pair[1], label_map[:, ::step])
+    assert seen == {False, True}
+
+
 def test_bicubic_overshoot_is_clipped():
     image = tf.constant(np.repeat([0, 255], 4)[None, :, None] * [1, 1, 1])
     image = tf.cast(tf.tile(image, [8, 1, 1]), tf.uint8)
