@@ -171,7 +171,7 @@ class PyTorchProcess:
         path.unlink()
         return array
 
-    def draw(self, noise, label_map, is_measured=False):
+    def draw(self, noise, label_map, is_measured=True):
         """Draws images with the statistics that were collected.
 
         Args:

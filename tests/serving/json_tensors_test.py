@@ -623,10 +623,11 @@ class RobustnessTest(TestCase):
             if message
             else contextlib.nullcontext()
         )
-        start = time.monotonic()
+        start = time.process_time()
         with context:
             json_tensors.parse(body.encode())
-        self.assertLess(time.monotonic() - start, 1)
+        # It takes about 0.3 s; time that grows with the square would be hours.
+        self.assertLess(time.process_time() - start, 20)
 
     @parameterized.parameters("[", '{"a":')
     def test_deep_values_are_cut_in_errors(self, start):
