@@ -37,6 +37,8 @@ class Process:
         self._module = module
         self._said = tempfile.TemporaryFile("w+", errors="replace")
         variables = os.environ | (environment or {})
+        if os.sep in str(python):
+            python = os.path.abspath(python)  # It starts in another folder.
         if python != sys.executable:
             variables.pop("PYTHONPATH", None)  # Packages of another Python.
         try:

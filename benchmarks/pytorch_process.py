@@ -121,7 +121,16 @@ class PyTorchProcess:
         self._load("discriminator", discriminator)
 
     def make_networks(self, config, semantic_channels):
-        """Makes both networks of a `Config`, with initial weights."""
+        """Makes both networks of a `Config`, with initial weights.
+
+        Raises:
+            ValueError: if its noise is not a vector per image.
+        """
+        if config.generator.noise != "image":
+            raise ValueError(
+                '`generator.noise` must be "image" for the step in PyTorch. '
+                f"Received: {config.generator.noise!r}."
+            )
         self._make(
             generator={
                 "semantic_channels": semantic_channels,

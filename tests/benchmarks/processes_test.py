@@ -1,5 +1,6 @@
 """Processes that work by command."""
 
+import pathlib
 import subprocess
 import sys
 
@@ -65,6 +66,15 @@ def test_a_failure_is_told_with_its_reason(make):
             process.ask("fail", why="late")
         # It stays ended.
         with pytest.raises(ProcessError, match="(?s)do 'double'.*not be late"):
+            process.ask("double", number=1)
+
+
+def test_an_interpreter_s_path_is_from_where_one_is(monkeypatch):
+    python = pathlib.Path(sys.executable)
+    monkeypatch.chdir(python.parent.parent)
+    relative = f"{python.parent.name}/{python.name}"
+    with Process("benchmarks.nowhere", python=relative) as process:
+        with pytest.raises(ProcessError, match="No module named"):
             process.ask("double", number=1)
 
 

@@ -262,3 +262,6 @@ def test_what_the_step_lacks_is_refused(python):
     with PyTorchProcess(threads=1, python=python) as pytorch:
         with pytest.raises(ValueError, match="accumulation_steps.*must be 1"):
             pytorch.prepare_training(None, None, train)
+        config = tiny.config(generator={"noise": "pixel"})
+        with pytest.raises(ValueError, match="noise.*image.*'pixel'"):
+            pytorch.make_networks(config, tiny.SEMANTIC_CHANNELS)
