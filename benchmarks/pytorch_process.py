@@ -32,15 +32,16 @@ _SETTINGS = (
     *("generator_lr", "discriminator_lr", "beta_1", "beta_2", "epsilon"),
     *("lambda_labelmix", "class_balancing", "ema_decay"),
 )
-# OpenMP's threads sleep while they wait. Else they spin, which slows them down
-# several times where others compute on the same processors.
-_ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 
 
 class PyTorchProcess:
     """PyTorch's generator, discriminator and training step, by command.
 
     While nothing is asked of it, the process takes no time of the processor.
+    While it computes, its threads spin for about a millisecond before they
+    sleep, as is PyTorch's habit: small networks gain by it, but where others
+    compute on the same processors it is several times slower than with
+    `environment={"OMP_WAIT_POLICY": "PASSIVE"}`.
 
         with PyTorchProcess(threads=2) as pytorch:
             pytorch.load_generator(generator)
@@ -84,11 +85,7 @@ class PyTorchProcess:
                 stack.enter_context(tempfile.TemporaryDirectory())
             )
             self._process = stack.enter_context(
-                Process(
-                    "benchmarks.pytorch.worker",
-                    python,
-                    _ENVIRONMENT | (environment or {}),
-                )
+                Process("benchmarks.pytorch.worker", python, environment)
             )
             self._process.ask(
                 "configure",

@@ -185,7 +185,7 @@ def test_networks_compute_the_published_numbers(pytorch, golden_networks, file):
 
 
 def test_three_steps_have_the_published_losses(python, golden_networks):
-    with PyTorchProcess(threads=2, python=python) as pytorch:
+    with PyTorchProcess(threads=1, python=python) as pytorch:
         take_golden_steps(pytorch, *golden_networks)
 
 
