@@ -11,6 +11,8 @@ writes what goes out, which is what a compiler makes of it.
 import dataclasses
 import math
 
+from oasis_tf.models.piecewise import Windows
+
 FLOAT_BYTES = 4
 
 _ACTIVATIONS, _CONDITIONING, _IMAGE = "activations", "conditioning", "image"
@@ -390,6 +392,14 @@ class Distinct:
     vectors: int
     inner: int
     outer: int
+
+    @classmethod
+    def of(cls, pieces):
+        """Counts those of `Pieces`, few or not."""
+        num_vectors = len(pieces.palette)
+        inner = Windows.of(pieces.index_map, num_vectors)
+        outer = Windows.of(inner.window_map, inner.count)
+        return cls(num_vectors, int(inner.count), int(outer.count))
 
 
 def piecewise_flops(generator, size, distinct):

@@ -45,7 +45,6 @@ from oasis_tf.models.noise import global_noise
 from oasis_tf.models.noise import sample_z
 from oasis_tf.models.piecewise import Neighbourhoods
 from oasis_tf.models.piecewise import Pieces
-from oasis_tf.models.piecewise import Windows
 
 _DATASET = flags.DEFINE_string(
     "dataset", "coco_stuff", "Experiment in configs/, for the widths."
@@ -315,19 +314,12 @@ def _measure(forms, name, size, maps, batch):
 def _arithmetic(generator, z, label_map):
     """Returns the share of distinct neighbourhoods, and flops by pieces."""
     pieces = _pieces_of(tf.constant(z), label_map, generator.semantic_channels)
-    distinct = []
-    for stride in generator.strides:
-        here = Neighbourhoods(pieces.at(stride))
-        counts = costs.Distinct(
-            len(here.pieces.palette),
-            int(here.inner.count),
-            int(here.outer.count),
-        )
-        distinct.append(counts if here.are_few_in_all else None)
+    distinct = [None] + [
+        costs.Distinct.of(here) if Neighbourhoods(here).are_few else None
+        for here in map(pieces.at, generator.strides)
+    ]
     flops = costs.piecewise_flops(generator, label_map.shape[1:], distinct)
-    inner = Windows.of(pieces.index_map, len(pieces.palette))
-    outer = Windows.of(inner.window_map, inner.count)
-    return int(outer.count) / label_map.size, flops
+    return costs.Distinct.of(pieces).outer / label_map.size, flops
 
 
 def _matrix_rate():

@@ -241,13 +241,13 @@ def _print_pieces(networks, sizes):
                 costs.piecewise_flops(
                     generator,
                     (size, size),
-                    [here if few else None for here, few in one],
+                    [None] + [here if few else None for here, few in one],
                 )
                 for one in counted
             )
             shares = [
                 _mean_shares([one[i] for one in counted], size, stride)
-                for i, stride in _strides(generator)
+                for i, stride in enumerate(generator.strides)
                 if size // stride >= 32
             ]
             rows.append(
@@ -289,16 +289,8 @@ def _named_maps(size, semantic_channels):
         yield f"{regions} regions", drawn[None]
 
 
-def _strides(generator):
-    """Returns pairs: a block's number, and its stride."""
-    return [
-        (i, generator.size_multiple // 2**i)
-        for i in range(len(generator.blocks))
-    ]
-
-
 def _distinct(generator, label_map):
-    """Returns a pair for each block: `Distinct`, and whether those are few."""
+    """Returns pairs, from the second block on: `Distinct`, are they few."""
     label_map = tf.constant(label_map[None], tf.int32)
     pieces = Pieces.of(
         tf.zeros([1, 1, generator.noise_channels]),
@@ -307,14 +299,10 @@ def _distinct(generator, label_map):
         generator.semantic_channels,
     )
     found = []
-    for _, stride in _strides(generator):
-        here = Neighbourhoods(pieces.at(stride))
-        distinct = costs.Distinct(
-            int(pieces.palette.shape[0]),
-            int(here.inner.count),
-            int(here.outer.count),
-        )
-        found.append((distinct, bool(tf.reduce_all(here.are_few))))
+    for stride in generator.strides:
+        here = pieces.at(stride)
+        are_few = bool(Neighbourhoods(here).are_few)
+        found.append((costs.Distinct.of(here), are_few))
     return found
 
 

@@ -12,7 +12,6 @@ from oasis_tf.exporters.served_network import ServedNetwork
 from oasis_tf.exporters.signatures import Argument
 from oasis_tf.exporters.signatures import Signature
 from oasis_tf.models import noise as noise_lib
-from oasis_tf.models import piecewise
 from oasis_tf.models.piecewise import Pieces
 
 IMAGE_FORMATS = ("png", "jpeg")
@@ -83,7 +82,6 @@ class ServedGenerator(ServedNetwork):
         self._image_size = tuple(image_size)
         self._image_format = image_format
         self._form = form
-        self._strides = generator.strides
         # Each is traced once for all signatures.
         label_map = tf.TensorSpec([None, None, None], tf.int32)
         places = [
@@ -92,9 +90,8 @@ class ServedGenerator(ServedNetwork):
             label_map,
         ]
         noise = tf.TensorSpec([None, None, None, self._channels], tf.float32)
-        self._draw_batch = _traced(self._draw_pieces, places)
         draw = {
-            "piecewise": self._draw_places,
+            "piecewise": self._draw_pieces,
             "dense": self._draw_dense_places,
         }
         self._draw = _traced(draw[form], places)
@@ -298,34 +295,8 @@ class ServedGenerator(ServedNetwork):
 
         return {"image_bytes": self._in_one_batch_or_singly(sizes, draw)}
 
-    def _draw_places(self, z, place_map, label_map):
-        """Draws with a latent vector for each place: z `[B, P, Z]`.
-
-        An image is the same in any batch: where looking up pays for some of
-        them and not for others, they are drawn one by one.
-        """
-        inputs = (z, place_map, label_map)
-        batch_size = tf.shape(label_map)[0]
-
-        def are_alike():
-            pieces = Pieces.of(*inputs, self._semantic_channels)
-            return piecewise.are_alike(pieces, self._strides)
-
-        def draw_one(i):
-            return self._draw_batch(*[tensor[i, None] for tensor in inputs])[0]
-
-        return tf.cond(
-            tf.cond(batch_size == 1, lambda: True, are_alike),
-            lambda: self._draw_batch(*inputs),
-            lambda: tf.map_fn(
-                draw_one,
-                tf.range(batch_size),
-                parallel_iterations=1,
-                fn_output_signature=tf.TensorSpec([None, None, 3], tf.uint8),
-            ),
-        )
-
     def _draw_pieces(self, z, place_map, label_map):
+        """Draws with a latent vector for each place: z `[B, P, Z]`."""
         pieces = Pieces.of(z, place_map, label_map, self._semantic_channels)
         return to_uint8(self._call(pieces, method="draw_pieces"))
 

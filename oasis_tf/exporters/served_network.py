@@ -122,16 +122,18 @@ class ServedNetwork(PlainNetwork):
             tf.cast(num_files, tf.int64) * tf.reduce_max(_num_pixels(sizes))
             <= self._max_pixels
         )
-        return tf.cond(
-            is_batch,
-            lambda: run(slice(None)),
-            lambda: tf.map_fn(
-                lambda i: run(slice(i, i + 1))[0],
-                tf.range(num_files),
-                parallel_iterations=1,
-                fn_output_signature=tf.TensorSpec([], tf.string),
-            ),
+        # Once at least: so it is known what nothing looks like.
+        end = tf.maximum(num_files, 1)
+        at_a_time = tf.where(is_batch, end, 1)
+        # A loop in any case: the network is in the graph once, and a server
+        # that loads it is ready the sooner.
+        parts = tf.map_fn(
+            lambda first: run(slice(first, first + at_a_time)),
+            tf.range(0, end, at_a_time),
+            parallel_iterations=1,
+            fn_output_signature=tf.TensorSpec([None], tf.string),
         )
+        return tf.reshape(parts, [num_files])
 
     def _check_same_size(self, name, size, other, expected):
         check = tf.debugging.Assert(

@@ -3,6 +3,8 @@
 import keras
 import tensorflow as tf
 
+from oasis_tf.models.resampling import downsample
+from oasis_tf.models.resampling import upsample
 from oasis_tf.models.spade import SPADE
 from oasis_tf.models.spectral_norm import INITIAL_GAIN
 from oasis_tf.models.spectral_norm import SpectralConv2D
@@ -13,41 +15,6 @@ LEAKY_SLOPE = 0.2
 def leaky_relu(x):
     """Returns max(x, 0.2 x)."""
     return tf.nn.leaky_relu(x, LEAKY_SLOPE)
-
-
-def upsample(x):
-    """Doubles height and width by repeating each pixel.
-
-    Args:
-        x: `[B, h, w, C]`.
-
-    Returns:
-        `[B, 2h, 2w, C]`.
-    """
-    shape = tf.shape(x)
-    batch, height, width, channels = (
-        shape[0],
-        x.shape[1] or shape[1],
-        x.shape[2] or shape[2],
-        x.shape[3],
-    )
-    # Copies of whole rows, several times faster on a CPU than `tf.repeat`.
-    x = tf.concat([x, x], axis=3)
-    x = tf.reshape(x, [batch, height, 2 * width, channels])
-    x = tf.concat([x, x], axis=2)
-    return tf.reshape(x, [batch, 2 * height, 2 * width, channels])
-
-
-def downsample(x):
-    """Halves height and width by the mean of each 2 x 2 pixels.
-
-    Args:
-        x: `[B, 2h, 2w, C]`.
-
-    Returns:
-        `[B, h, w, C]`.
-    """
-    return tf.nn.avg_pool2d(x, ksize=2, strides=2, padding="VALID")
 
 
 @keras.saving.register_keras_serializable("oasis_tf")
@@ -210,7 +177,7 @@ class DiscriminatorBlock(keras.layers.Layer):
         self.initial_gain = initial_gain
 
     def build(self, x_shape):
-        self.conv_0 = self._conv(3, "conv_0")
+        self.conv_0 = self._conv(3, "conv_0", self.sampling == "up")
         self.conv_1 = self._conv(3, "conv_1")
         self.has_conv_s = x_shape[-1] != self.filters
         self.conv_0.build(x_shape)
@@ -225,20 +192,18 @@ class DiscriminatorBlock(keras.layers.Layer):
         convs = [self.conv_0, self.conv_1]
         return convs + [self.conv_s] if self.has_conv_s else convs
 
-    def _conv(self, kernel_size, name):
+    def _conv(self, kernel_size, name, upsample=False):
         return SpectralConv2D(
             self.filters,
             kernel_size,
+            upsample=upsample,
             initial_gain=self.initial_gain,
             dtype=self.dtype_policy,
             name=name,
         )
 
     def call(self, x, training=False):
-        y = x if self.first else leaky_relu(x)
-        if self.sampling == "up":
-            y = upsample(y)
-        y = self.conv_0(y, training=training)
+        y = self.conv_0(x if self.first else leaky_relu(x), training=training)
         y = self.conv_1(leaky_relu(y), training=training)
         # A 1 x 1 convolution commutes with repeating and averaging pixels:
         # it is taken where the picture is small.

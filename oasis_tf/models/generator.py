@@ -5,8 +5,8 @@ import tensorflow as tf
 
 from oasis_tf.models.blocks import SPADEResBlock
 from oasis_tf.models.blocks import leaky_relu
-from oasis_tf.models.blocks import upsample
 from oasis_tf.models.piecewise import Neighbourhoods
+from oasis_tf.models.resampling import upsample
 from oasis_tf.models.spectral_norm import INITIAL_GAIN
 from oasis_tf.models.spectral_norm import kernel_initializer
 
@@ -135,6 +135,8 @@ class Generator(keras.Model):
     def draw_pieces(self, pieces, training=False):
         """Does as `call`, for conditioning that is constant in pieces.
 
+        The first block is dense: it has few pixels, most of them at a border.
+
         Args:
             pieces: `Pieces`, of height and width as `call` takes them.
             training: as in `call`.
@@ -150,22 +152,24 @@ class Generator(keras.Model):
 
     @property
     def strides(self):
-        """Of the blocks' pixels in the image's, from the first block on."""
-        return [2**i for i in reversed(range(len(self.blocks)))]
+        """Of the pixels of the second and later blocks in the image's."""
+        return [2**i for i in reversed(range(len(self.blocks) - 1))]
 
     def _draw(self, coarsest, conditioning_at, training):
         """Returns the image.
 
         Args:
             coarsest: `[B, h, w, Z + S]`. The conditioning of the first block.
-            conditioning_at: function of a stride that returns a block's.
+            conditioning_at: function of a stride that returns a later block's.
             training: as in `call`.
         """
         x = self.conv_in(coarsest)
-        for i, (block, stride) in enumerate(zip(self.blocks, self.strides)):
-            x = upsample(x) if i > 0 else x
+        x = self.blocks[0](x, conditioning=coarsest, training=training)
+        for block, stride in zip(self.blocks[1:], self.strides):
             x = block(
-                x, conditioning=conditioning_at(stride), training=training
+                upsample(x),
+                conditioning=conditioning_at(stride),
+                training=training,
             )
         return tf.tanh(self.conv_out(leaky_relu(x)))
 

@@ -11,19 +11,13 @@ import dataclasses
 
 import tensorflow as tf
 
-MOST_WORK = 0.75
-"""Share of the dense form's work up to which neighbourhoods are looked up.
+MOST_BORDERS = 1 / 3
+"""Share of pixels at a border up to which neighbourhoods are looked up.
 
-Work is counted in pixels of the dense form's second convolutions: an inner
-window costs one, an outer one `OUTER_WORK`. Beyond it little time is won, for
-much memory. Measured with `benchmarks.generator`.
+There the distinct windows of real label maps reach three quarters of the
+pixels. Beyond it little time is won, for much memory. Measured with
+`benchmarks.generator`.
 """
-
-MOST_BORDERS = 0.7
-"""Share of pixels at a border beyond which windows are not looked for."""
-
-OUTER_WORK = 0.25
-"""Summing nine rows, by the time of a row's product with nine matrices."""
 
 _LARGEST_INDEX = 2**21 - 1
 """Three of them fit into one number of 64 bits."""
@@ -119,15 +113,6 @@ class Windows:
         """K."""
         return tf.shape(self.members)[0]
 
-    def counts(self):
-        """Returns how many of the windows each image brings in, `[B]`, float32.
-
-        Pieces of different images are different ones, and so are windows:
-        they are numbered image by image.
-        """
-        last = tf.reduce_max(self.window_map, axis=[1, 2]) + 1
-        return tf.cast(last - tf.pad(last[:-1], [[1, 0]]), tf.float32)
-
 
 class Neighbourhoods:
     """The distinct neighbourhoods of 5 x 5 pixels at one resolution.
@@ -141,45 +126,30 @@ class Neighbourhoods:
         pieces: the same.
         inner: `Windows` of the palette's indices.
         outer: `Windows` of `inner`'s: 3 x 3 windows of 3 x 3 pixels.
-        are_few: `[B]`, bool; whether looking up an image's takes less time
-            than convolutions. It depends on nothing but the image.
-        are_few_in_all: bool scalar; the same for the batch as a whole.
+        are_few: bool scalar; whether looking them up takes less time than
+            convolutions.
     """
 
     def __init__(self, pieces):
         self.pieces = pieces
-        are_scattered = _share_of_borders(pieces.index_map) > MOST_BORDERS
+        are_few = _border_share(pieces.index_map) <= MOST_BORDERS
         # Looking for equal windows takes time: not where there are hardly any.
         index_map = tf.cond(
-            tf.reduce_all(are_scattered),
-            lambda: pieces.index_map[:, :1, :1],
+            are_few,
             lambda: pieces.index_map,
+            lambda: pieces.index_map[:, :1, :1],
         )
         self.inner = Windows.of(index_map, tf.shape(pieces.palette)[0])
         self.outer = Windows.of(self.inner.window_map, self.inner.count)
-        work = self.inner.counts() + OUTER_WORK * self.outer.counts()  # [B]
-        size = tf.cast(tf.shape(pieces.index_map), tf.float32)
-        dense_work = size[1] * size[2]
-        self.are_few = (
-            (work <= MOST_WORK * dense_work)
-            & ~are_scattered
-            & self.inner.fit
-            & self.outer.fit
-        )
-        self.are_few_in_all = (
-            (tf.reduce_mean(work) <= MOST_WORK * dense_work)
-            & ~tf.reduce_all(are_scattered)
-            & self.inner.fit
-            & self.outer.fit
-        )
+        self.are_few = are_few & self.inner.fit & self.outer.fit
 
 
-def _share_of_borders(index_map):
-    """Returns the share of pixels unlike the left or the upper one, `[B]`."""
+def _border_share(index_map):
+    """Returns the share of pixels unlike the left or the upper one."""
     is_border = tf.pad(
         index_map[:, :, 1:] != index_map[:, :, :-1], [[0, 0], [0, 0], [1, 0]]
     ) | tf.pad(index_map[:, 1:] != index_map[:, :-1], [[0, 0], [1, 0], [0, 0]])
-    return tf.reduce_mean(tf.cast(is_border, tf.float32), axis=[1, 2])
+    return tf.reduce_mean(tf.cast(is_border, tf.float32))
 
 
 def convolve(rows, kernel, windows):
@@ -206,22 +176,6 @@ def convolve(rows, kernel, windows):
         tf.cast(tf.reshape(products, [-1, filters]), tf.float32), *windows.terms
     )
     return tf.cast(sums, rows.dtype)
-
-
-def are_alike(pieces, strides):
-    """Returns whether the images of a batch are all looked up or none is.
-
-    Then, and only then, a batch gives each image what it gets alone.
-
-    Args:
-        pieces: `Pieces`.
-        strides: list of ints: of the resolutions in question.
-
-    Returns:
-        Bool scalar.
-    """
-    few = [Neighbourhoods(pieces.at(stride)).are_few for stride in strides]
-    return tf.reduce_all([tf.reduce_all(f == f[:1]) for f in few])
 
 
 def _distinct(values):

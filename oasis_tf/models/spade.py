@@ -71,13 +71,13 @@ class SPADE(keras.layers.Layer):
             # Not within a branch, for it collects statistics.
             x = self.norm(x, training=True)
             gamma, beta = tf.cond(
-                conditioning.are_few_in_all,
+                conditioning.are_few,
                 lambda: self._looked_up_modulation(conditioning),
                 lambda: self._modulation(conditioning.pieces.dense()),
             )
             return x * (1 + gamma) + beta
         return tf.cond(
-            conditioning.are_few_in_all,
+            conditioning.are_few,
             lambda: self._look_up(x, conditioning),
             lambda: self.call(x, conditioning.pieces.dense()),
         )

@@ -3,6 +3,8 @@
 import keras
 import tensorflow as tf
 
+from oasis_tf.models.resampling import upsample_conv2d
+
 # The authors' gain; the paper does not state it.
 INITIAL_GAIN = 0.02
 
@@ -61,6 +63,8 @@ class SpectralConv2D(keras.layers.Layer):
         filters: output channels C.
         kernel_size: int, height and width of the kernel.
         use_bias: whether b is there.
+        upsample: whether each pixel of x is repeated in height and width
+            before; for a kernel of 3 x 3.
         initial_gain: see `kernel_initializer`.
 
     Call arguments:
@@ -68,7 +72,7 @@ class SpectralConv2D(keras.layers.Layer):
         training: whether to iterate u and v.
 
     Returns:
-        `[B, H, W, C]`.
+        `[B, H, W, C]`; `[B, 2H, 2W, C]` with `upsample`.
 
     Source: Miyato et al., Spectral Normalization (arXiv:1802.05957), Eq. 8.
     """
@@ -78,6 +82,7 @@ class SpectralConv2D(keras.layers.Layer):
         filters,
         kernel_size=3,
         use_bias=True,
+        upsample=False,
         initial_gain=INITIAL_GAIN,
         **kwargs,
     ):
@@ -85,6 +90,7 @@ class SpectralConv2D(keras.layers.Layer):
         self.filters = filters
         self.kernel_size = kernel_size
         self.use_bias = use_bias
+        self.upsample = upsample
         self.initial_gain = initial_gain
         self._is_folded = False
 
@@ -147,8 +153,11 @@ class SpectralConv2D(keras.layers.Layer):
         self._is_folded = True
 
     def call(self, x, training=False):
-        kernel = tf.cast(self.normalized_kernel(training), x.dtype)
-        y = tf.nn.conv2d(x, kernel, strides=1, padding="SAME")
+        kernel = self.normalized_kernel(training)
+        if self.upsample:
+            y = upsample_conv2d(x, kernel)
+        else:
+            y = tf.nn.conv2d(x, tf.cast(kernel, x.dtype), 1, padding="SAME")
         if self.use_bias:
             y = tf.nn.bias_add(y, self.bias)
         return y
@@ -158,6 +167,7 @@ class SpectralConv2D(keras.layers.Layer):
             "filters": self.filters,
             "kernel_size": self.kernel_size,
             "use_bias": self.use_bias,
+            "upsample": self.upsample,
             "initial_gain": self.initial_gain,
         }
 

@@ -179,13 +179,15 @@ class GeneratorTest(SavedModelTest):
             self.assertLessEqual(difference.max(), 1)
             self.assertLess(difference.mean(), 0.01)
 
-    def test_a_batch_of_regions_and_scattered_labels_draws_each_alone(self):
+    def test_image_among_others_of_another_form_is_the_same(self):
         scattered = np.random.default_rng(0).integers(0, 11, [2, 32, 32])
         label_map = np.int32([scattered[0], halves()[0], scattered[1]])
         together = self.synthesize(label_map, SEED)
         for i in range(3):
             alone = self.synthesize(label_map[i, None], SEED[i, None])
-            self.assertAllEqual(alone[0], together[i])
+            difference = np.abs(alone[0] / 1.0 - together[i])
+            self.assertLessEqual(difference.max(), 1)
+            self.assertLess(difference.mean(), 0.01)
 
     def test_holds_each_weight_once_and_nothing_of_the_power_iteration(self):
         saved = tf.train.list_variables(
