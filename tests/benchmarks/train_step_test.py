@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from benchmarks import train_step
+from benchmarks.variant import Variant
 from tests import tiny
 
 SMALL = (
@@ -21,7 +21,7 @@ SMALL = (
 
 
 def parse(name):
-    return train_step._Variant.parse(tiny.CONFIG, name)
+    return Variant.parse(tiny.CONFIG, name)
 
 
 def test_a_variant_is_settings_and_where_they_run():
