@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from oasis_tf.models import convolution
 from oasis_tf.models.resampling import upsample_conv2d
 
 # The authors' gain; the paper does not state it.
@@ -93,6 +94,7 @@ class SpectralConv2D(keras.layers.Layer):
         self.upsample = upsample
         self.initial_gain = initial_gain
         self._is_folded = False
+        self._is_for_cpu = False
 
     def build(self, x_shape):
         size = self.kernel_size
@@ -152,10 +154,18 @@ class SpectralConv2D(keras.layers.Layer):
         self.kernel.assign(self.normalized_kernel())
         self._is_folded = True
 
+    def differentiate_for_cpu(self):
+        """Takes the gradients of `convolution.conv2d` from now on."""
+        self._is_for_cpu = True
+
     def call(self, x, training=False):
-        kernel = self.normalized_kernel(training)
+        # Not before x is there: a copy of all kernels at a time is large.
+        with tf.control_dependencies([x] if training else []):
+            kernel = self.normalized_kernel(training)
         if self.upsample:
             y = upsample_conv2d(x, kernel)
+        elif self._is_for_cpu and self.kernel_size > 1 and x.dtype == "float32":
+            y = convolution.conv2d(x, kernel)
         else:
             y = tf.nn.conv2d(x, tf.cast(kernel, x.dtype), 1, padding="SAME")
         if self.use_bias:

@@ -91,6 +91,11 @@ def create_state(config, semantic_channels):
             train, train.discriminator_lr, last_step
         ),
     )
+    if _is_for_cpu(train):
+        for network in (generator, discriminator):
+            for block in network.residual_blocks:
+                for conv in block.spectral_convs:
+                    conv.differentiate_for_cpu()
     state.generator_optimizer.build(generator.trainable_variables)
     state.discriminator_optimizer.build(discriminator.trainable_variables)
     return state
@@ -239,9 +244,13 @@ def train_step(state, batch, draws, train, has_dont_care, perceptual_loss=None):
         ("generator", generator_loss, draws.generator_noise),
         ("discriminator", discriminator_loss, draws.discriminator_noise),
     ):
+        # One network's activations are gone before the other's are made.
+        with tf.control_dependencies(list(metrics.values())):
+            batch = {"real": real, "label_map": label_map, "noise": noise}
+            batch = {key: tf.identity(value) for key, value in batch.items()}
         metrics |= minimize(
             loss_fn,
-            {"real": real, "label_map": label_map, "noise": noise},
+            batch,
             getattr(state, name).trainable_variables,
             getattr(state, f"{name}_optimizer"),
             num_parts=train.accumulation_steps,
@@ -313,7 +322,8 @@ def minimize(loss_fn, batch, variables, optimizer, num_parts=1, clip_norm=0.0):
         largest = optimizer.scale_loss(tf.constant(clip_norm / num_replicas))
         gradients, _ = tf.clip_by_global_norm(gradients, largest)
     optimizer.apply(gradients, variables)
-    return metrics
+    with tf.control_dependencies(gradients):
+        return {name: tf.identity(value) for name, value in metrics.items()}
 
 
 def _split(batch, num_parts):
@@ -393,4 +403,8 @@ def _is_by_pieces(train):
     if train.form != "auto":
         return train.form == "piecewise"
     # On a GPU many pixels' gradients would be added up in few rows at a time.
+    return _is_for_cpu(train)
+
+
+def _is_for_cpu(train):
     return not train.jit_compile and not tf.config.list_logical_devices("GPU")
