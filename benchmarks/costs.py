@@ -136,16 +136,20 @@ def convolution(name, part, layer, size, **settings):
     Args:
         name, part: see `Operation`.
         layer: a built one; its stride is 1.
-        size: (height, width) of what comes in, and of the result.
+        size: (height, width) of what comes in.
         **settings: other fields of `Operation`.
     """
     pixels, weights = math.prod(size), math.prod(layer.kernel.shape)
+    repeats, multiplied = 1, weights
+    if getattr(layer, "upsample", False):
+        # A transposed convolution of 4 x 4; see `models/resampling.py`.
+        repeats, multiplied = 4, weights * 16 // 9
     return Operation(
         name,
         part,
-        flops=2 * pixels * weights,
+        flops=2 * pixels * multiplied,
         read=pixels * layer.kernel.shape[2],
-        written=pixels * layer.kernel.shape[3],
+        written=repeats * pixels * layer.kernel.shape[3],
         weights=weights,
         **settings,
     )
@@ -307,7 +311,7 @@ def _down(name, block, size):
         _between(f"{name}/image", kept=x)
         if block.first
         else _between(f"{name}/act_0", read=x, written=x, kept=x),
-        *_two_convolutions(name, block, size),
+        *_two_convolutions(name, block, size, size),
         _between(f"{name}/shortcut", read=x, written=x // 4),
     ]
     if block.has_conv_s:
@@ -341,8 +345,8 @@ def _up(name, block, size, is_joined):
     x = pixels * block.conv_0.kernel.shape[2]
     y = 4 * pixels * block.filters
     operations = [
-        _between(f"{name}/act_0", read=x, written=4 * x, kept=4 * x),
-        *_two_convolutions(name, block, (2 * size[0], 2 * size[1])),
+        _between(f"{name}/act_0", read=x, written=x, kept=x),
+        *_two_convolutions(name, block, size, (2 * size[0], 2 * size[1])),
     ]
     if is_joined:
         operations.insert(
@@ -360,8 +364,8 @@ def _up(name, block, size, is_joined):
     ]
 
 
-def _two_convolutions(name, block, size):
-    y = math.prod(size) * block.filters
+def _two_convolutions(name, block, size, size_between):
+    y = math.prod(size_between) * block.filters
     return [
         convolution(
             f"{name}/conv_0",
@@ -374,7 +378,11 @@ def _two_convolutions(name, block, size):
         ),
         _between(f"{name}/act_1", read=y, written=y, kept=y),
         convolution(
-            f"{name}/conv_1", "main", block.conv_1, size, is_spectral=True
+            f"{name}/conv_1",
+            "main",
+            block.conv_1,
+            size_between,
+            is_spectral=True,
         ),
     ]
 
