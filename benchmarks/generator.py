@@ -343,7 +343,7 @@ def _plot(rows, others):
             )
             axes.plot(
                 *zip(*mine),
-                "o" + ["-", "--"][i],
+                ["o-", "s--"][i],
                 color=f"C{j}",
                 label=f"{form}, {size} x {size}",
             )
