@@ -125,16 +125,17 @@ def _train_step(config, info):
             "`train.lambda_vgg` must be 0: VGG's weights are no part of the "
             f"state. Received: {config.train.lambda_vgg}."
         )
-    state = create_state(config, info.semantic_channels)
-    if _WORKDIR.value:
-        folder = pathlib.Path(_WORKDIR.value, "checkpoints")
-        Checkpoints(state, folder, keep=1).restore()
+    # Before anything is made: some layers have gradients for CPUs alone.
     compiled = dataclasses.replace(
         config,
         train=dataclasses.replace(
             config.train, jit_compile=True, form=_FORM.value
         ),
     )
+    state = create_state(compiled, info.semantic_channels)
+    if _WORKDIR.value:
+        folder = pathlib.Path(_WORKDIR.value, "checkpoints")
+        Checkpoints(state, folder, keep=1).restore()
     step = compile_step(state, compiled, info, tf.distribute.get_strategy())
     size = config.train.global_batch_size, *config.image_size
     inputs = {

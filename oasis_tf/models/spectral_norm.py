@@ -65,7 +65,7 @@ class SpectralConv2D(keras.layers.Layer):
         kernel_size: int, height and width of the kernel.
         use_bias: whether b is there.
         upsample: whether each pixel of x is repeated in height and width
-            before; for a kernel of 3 x 3.
+            before; for a kernel of 3 x 3 only.
         initial_gain: see `kernel_initializer`.
 
     Call arguments:
@@ -74,6 +74,9 @@ class SpectralConv2D(keras.layers.Layer):
 
     Returns:
         `[B, H, W, C]`; `[B, 2H, 2W, C]` with `upsample`.
+
+    Raises:
+        ValueError: if `upsample` goes with another kernel size.
 
     Source: Miyato et al., Spectral Normalization (arXiv:1802.05957), Eq. 8.
     """
@@ -88,6 +91,11 @@ class SpectralConv2D(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        if upsample and kernel_size != 3:
+            raise ValueError(
+                "`kernel_size` must be 3 with `upsample`. Received: "
+                f"kernel_size={kernel_size}."
+            )
         self.filters = filters
         self.kernel_size = kernel_size
         self.use_bias = use_bias
@@ -155,7 +163,11 @@ class SpectralConv2D(keras.layers.Layer):
         self._is_folded = True
 
     def differentiate_for_cpu(self):
-        """Takes the gradients of `convolution.conv2d` from now on."""
+        """Takes the gradients of `convolution.conv2d` from now on.
+
+        In float32, for kernels larger than a pixel, without `upsample`:
+        elsewhere TensorFlow's own are as fast, or sum up in more bits.
+        """
         self._is_for_cpu = True
 
     def call(self, x, training=False):

@@ -246,11 +246,14 @@ def train_step(state, batch, draws, train, has_dont_care, perceptual_loss=None):
     ):
         # One network's activations are gone before the other's are made.
         with tf.control_dependencies(list(metrics.values())):
-            batch = {"real": real, "label_map": label_map, "noise": noise}
-            batch = {key: tf.identity(value) for key, value in batch.items()}
+            inputs = {
+                "real": tf.identity(real),
+                "label_map": tf.identity(label_map),
+                "noise": tf.identity(noise),
+            }
         metrics |= minimize(
             loss_fn,
-            batch,
+            inputs,
             getattr(state, name).trainable_variables,
             getattr(state, f"{name}_optimizer"),
             num_parts=train.accumulation_steps,

@@ -35,6 +35,7 @@ from oasis_tf.data.toy_scenes import Builder
 from oasis_tf.inference import networks
 from oasis_tf.models.generator import build_generator
 from oasis_tf.models.noise import global_noise
+from oasis_tf.models.spectral_norm import SpectralConv2D
 from oasis_tf.training import checkpoint
 from oasis_tf.training import loop
 from oasis_tf.training.train_step import compile_step
@@ -189,6 +190,17 @@ class StandIn:
 
 
 class TestLower:
+    def test_gradients_are_not_those_for_cpus(self, files, tmp_path):
+        arguments = (
+            f"--dataset={files.experiment}",
+            f"--data={files.data}",
+            "--program=train_step",
+            f"--out={tmp_path / 'step'}",
+        )
+        with mock.patch.object(SpectralConv2D, "differentiate_for_cpu") as told:
+            assert command("lower", *arguments) == 0
+        told.assert_not_called()
+
     def test_arguments_are_the_inputs_and_then_the_variables(self, files):
         state = program_lib.state_variables(create_state(files.config, S))
         arguments = files.manifest["arguments"]

@@ -1,5 +1,8 @@
 """Costs by layer: single ones by hand, whole networks as TensorFlow counts."""
 
+import collections
+import re
+
 import keras
 import pytest
 import tensorflow as tf
@@ -90,6 +93,21 @@ def test_a_training_step_is_what_tensorflow_counts(
     assert sum(counted.values()) == costs.step_flops(
         generator, discriminator, lambda_labelmix > 0
     )
+    if jit_compile:
+        passes = costs.step_passes(
+            generator, discriminator, lambda_labelmix > 0
+        )
+        expected = collections.Counter()
+        for operation, taken in passes:
+            ways = ["Conv2D", "Conv2DBackpropInput"]
+            if re.fullmatch(r"up_\d+/conv_0", operation.name):
+                ways.reverse()  # A transposed convolution.
+            expected[ways[0]] += operation.flops * taken.forward
+            expected[ways[1]] += operation.flops * taken.to_inputs
+            expected["Conv2DBackpropFilter"] += (
+                operation.flops * taken.to_weights
+            )
+        assert counted == expected
 
 
 def test_a_convolution_of_repeated_pixels_by_hand():

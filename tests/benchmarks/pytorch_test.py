@@ -185,20 +185,27 @@ def test_networks_compute_the_published_numbers(pytorch, golden_networks, file):
 
 
 def test_three_steps_have_the_published_losses(python, golden_networks):
-    with PyTorchProcess(threads=1, python=python) as pytorch:
-        take_golden_steps(pytorch, *golden_networks)
-
-
-def take_golden_steps(pytorch, generator, discriminator):
     golden = golden_files.load("train_steps")
+    with PyTorchProcess(threads=1, python=python) as pytorch:
+        found = list(golden_steps(pytorch, golden, *golden_networks))
+    for i, tolerance in enumerate([1e-5, 1e-4, 2e-3]):
+        assert set(found[i]) == set(GOLDEN_PARTS)
+        for name, part in GOLDEN_PARTS.items():
+            np.testing.assert_allclose(
+                found[i][name], golden[part][i], rtol=tolerance, err_msg=name
+            )
+
+
+def golden_steps(pytorch, golden, generator, discriminator):
+    """Yields the losses of each of the golden file's three steps."""
     pytorch.load_generator(generator)
     pytorch.load_discriminator(discriminator)
     train = tiny.config(train={"ema_decay": 0.9, "lambda_labelmix": 10.0}).train
     pytorch.prepare_training(
         golden["image"][0], golden["label_map"][0], train, has_dont_care=True
     )
-    for i, tolerance in enumerate([1e-5, 1e-4, 2e-3]):
-        losses = pytorch.train_step(
+    for i in range(3):
+        yield pytorch.train_step(
             {name: golden[name][i] for name in ("image", "label_map")},
             {
                 "generator_z": golden["z_generator_step"][i],
@@ -206,11 +213,6 @@ def take_golden_steps(pytorch, generator, discriminator):
                 "class_bits": golden["labelmix_class_bits"][i],
             },
         )
-        assert set(losses) == set(GOLDEN_PARTS)
-        for name, part in GOLDEN_PARTS.items():
-            np.testing.assert_allclose(
-                losses[name], golden[part][i], rtol=tolerance, err_msg=name
-            )
 
 
 def test_steps_on_the_prepared_batch_are_timed_and_measured(pytorch):

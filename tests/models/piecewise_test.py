@@ -162,7 +162,7 @@ class TestChoice:
         assert not neighbourhoods(scattered(32)).are_few
 
     def test_goes_by_the_share_of_pixels_at_a_border(self, monkeypatch):
-        # Each third column and row begins a region: 5 of 9 pixels.
+        # Each third column and row begins a region.
         checks = np.add.outer(np.arange(9) // 3, np.arange(9) // 3) % 2
         checks = checks[None].astype(np.int32)
         edges = 2 * 2 * 9 - 2 * 2  # But the first, at the image's edge.

@@ -42,6 +42,14 @@ class PowerIterationTest(tf.test.TestCase):
         self.assertAllEqual(v, [0, 0, 0])
 
 
+class UpsampleTest(tf.test.TestCase):
+    def test_needs_a_kernel_of_three(self):
+        with self.assertRaisesRegex(
+            ValueError, "must be 3 with `upsample`. Received: kernel_size=1"
+        ):
+            SpectralConv2D(2, kernel_size=1, upsample=True)
+
+
 class KernelInitializerTest(tf.test.TestCase, parameterized.TestCase):
     @parameterized.named_parameters(("authors", 0.02), ("glorot", 1.0))
     def test_is_glorot_normal_with_a_gain(self, gain):
