@@ -48,20 +48,25 @@ def main(argv):
         raise app.UsageError(f"Unknown arguments: {argv[1:]}.")
     config = config_lib.load(FLAGS.dataset)
     size = config.image_size
-    if FLAGS.label_maps:
-        maps = label_maps.read(
-            FLAGS.label_maps, FLAGS.num_maps, size, _NUM_CLASSES.value
-        )
-    else:
-        rng = np.random.default_rng(0)
-        maps = [
-            label_maps.draw(int(regions), size, _NUM_CLASSES.value, rng)
-            for regions in FLAGS.regions
-        ]
+    try:
+        maps = _read_maps(size)
+    except ValueError as error:
+        sys.exit(f"served_forms: {error}")
     with tempfile.TemporaryDirectory() as folder:
         _export(config, pathlib.Path(folder))
         with _server(pathlib.Path(folder)) as channel:
             _compare(channel, maps)
+
+
+def _read_maps(size):
+    channels = _NUM_CLASSES.value
+    if FLAGS.label_maps:
+        return label_maps.read(FLAGS.label_maps, FLAGS.num_maps, size, channels)
+    rng = np.random.default_rng(0)
+    return [
+        label_maps.draw(int(regions), size, channels, rng)
+        for regions in FLAGS.regions
+    ]
 
 
 def _export(config, folder):
