@@ -4,11 +4,16 @@ import contextlib
 import time
 
 import numpy as np
-import tensorflow as tf
 
 from benchmarks import peak_memory
 from benchmarks import processes
 from oasis_tf import config as config_lib
+from oasis_tf import processor
+
+processor.use_onednn()  # As `oasis_tf.train` does, before TensorFlow.
+
+import tensorflow as tf
+
 from oasis_tf.data.colors import distinct_colors
 from oasis_tf.data.dataset import DatasetInfo
 from oasis_tf.training.train_step import compile_step

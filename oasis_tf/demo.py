@@ -8,13 +8,18 @@ import pathlib
 import sys
 import time
 
-import tensorflow as tf
 from absl import flags
 from absl import logging
 from PIL import Image
 
 from oasis_tf import command_line
 from oasis_tf import config as config_lib
+from oasis_tf import processor
+
+processor.use_onednn()  # Before TensorFlow is imported.
+
+import tensorflow as tf
+
 from oasis_tf import data
 from oasis_tf import sheets
 from oasis_tf.data import pipeline
@@ -138,9 +143,7 @@ def _fastest_precision():
         details = tf.config.experimental.get_device_details(gpus[0])
         is_ampere = details.get("compute_capability", (0, 0)) >= (8, 0)
         return "mixed_bfloat16" if is_ampere else "float32"
-    cpu = pathlib.Path("/proc/cpuinfo")
-    flags_ = cpu.read_text().split() if cpu.is_file() else []
-    has_bfloat16 = "avx512_bf16" in flags_ or "amx_bf16" in flags_
+    has_bfloat16 = {"avx512_bf16", "amx_bf16"} & processor.features()
     return "mixed_bfloat16" if has_bfloat16 else "float32"
 
 

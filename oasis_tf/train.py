@@ -10,6 +10,7 @@ from absl import logging
 
 from oasis_tf import command_line
 from oasis_tf import config as config_lib
+from oasis_tf import processor
 
 _DATASET = flags.DEFINE_string(
     "dataset",
@@ -40,6 +41,7 @@ def main():
     config = config_lib.override(config_lib.load(_DATASET.value), _SET.value)
     print(config_lib.to_json(config))
     logging.set_verbosity(logging.INFO)
+    processor.use_onednn()
     # Imported late, so that --help and mistyped settings answer at once.
     from oasis_tf import data
     from oasis_tf.training import checkpoint

@@ -125,7 +125,6 @@ def _train_step(config, info):
             "`train.lambda_vgg` must be 0: VGG's weights are no part of the "
             f"state. Received: {config.train.lambda_vgg}."
         )
-    # Before anything is made: some layers have gradients for CPUs alone.
     compiled = dataclasses.replace(
         config,
         train=dataclasses.replace(

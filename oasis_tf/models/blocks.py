@@ -12,9 +12,21 @@ from oasis_tf.models.spectral_norm import SpectralConv2D
 LEAKY_SLOPE = 0.2
 
 
+@tf.custom_gradient
 def leaky_relu(x):
-    """Returns max(x, 0.2 x)."""
-    return tf.nn.leaky_relu(x, LEAKY_SLOPE)
+    """Returns max(x, 0.2 x).
+
+    The gradient reads the sign from the result, which the next convolution
+    keeps anyway: x itself can be forgotten.
+    """
+    y = tf.nn.leaky_relu(x, LEAKY_SLOPE)
+
+    def gradient(dy):
+        return tf.raw_ops.LeakyReluGrad(
+            gradients=dy, features=y, alpha=LEAKY_SLOPE
+        )
+
+    return y, gradient
 
 
 @keras.saving.register_keras_serializable("oasis_tf")

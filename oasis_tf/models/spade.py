@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from oasis_tf.models import piecewise
 from oasis_tf.models.batch_norm import BatchNorm
+from oasis_tf.models.convolution import conv2d
 from oasis_tf.models.piecewise import Neighbourhoods
 from oasis_tf.models.spectral_norm import INITIAL_GAIN
 from oasis_tf.models.spectral_norm import kernel_initializer
@@ -84,12 +85,14 @@ class SPADE(keras.layers.Layer):
 
     def _modulation(self, conditioning):
         """Returns gamma and beta, `[B, H, W, C]`."""
-        hidden = self.shared(conditioning)
+        conditioning = tf.cast(conditioning, self.compute_dtype)
+        hidden = conv2d(conditioning, tf.convert_to_tensor(self.shared.kernel))
+        hidden = tf.nn.relu(tf.nn.bias_add(hidden, self.shared.bias))
         # Both read the same pixels: together they take less time than apart.
         kernel = tf.concat([self.gamma.kernel, self.beta.kernel], axis=-1)
         bias = tf.concat([self.gamma.bias, self.beta.bias], axis=-1)
-        both = tf.nn.conv2d(hidden, kernel, strides=1, padding="SAME")
-        return tf.split(tf.nn.bias_add(both, bias), 2, axis=-1)
+        both = tf.nn.bias_add(conv2d(hidden, kernel), bias)
+        return tf.split(both, 2, axis=-1)
 
     def _looked_up_modulation(self, neighbourhoods):
         """Does as `_modulation` by each distinct neighbourhood."""

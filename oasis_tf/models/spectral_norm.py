@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from oasis_tf.models import convolution
+from oasis_tf.models.convolution import conv2d
 from oasis_tf.models.resampling import upsample_conv2d
 
 # The authors' gain; the paper does not state it.
@@ -27,26 +27,28 @@ def kernel_initializer(gain=INITIAL_GAIN):
 def power_iteration(matrix, u):
     """Takes one step towards the first singular vectors of a matrix.
 
-        v = W u / |W u|,  u = W^T v / |W^T v|
+        v = W u / |W u|,  u = W^T v / |W^T v|,  sigma = v^T W u
 
     Args:
         matrix: `[K, C]`, float32. W: K kernel entries for each output channel.
         u: `[C]`, float32. The right vector so far.
 
     Returns:
-        `(u, v)` of shapes `[C]` and `[K]`, of length 1.
+        `(u, v, sigma)` of shapes `[C]`, `[K]` and `[]`. The vectors are of
+        length 1 and constants to sigma's gradient.
 
     Source: Miyato et al., Spectral Normalization (arXiv:1802.05957),
         Algorithm 1. (W is transposed there, and u and v change roles.)
     """
-    v = _unit(tf.linalg.matvec(matrix, u))
-    u = _unit(tf.linalg.matvec(matrix, v, transpose_a=True))
-    return u, v
+    v = _unit(tf.matmul(matrix, u[:, None]))
+    product = tf.matmul(matrix, v, transpose_a=True)  # W^T v
+    u = _unit(product)
+    return u[:, 0], v[:, 0], tf.reduce_sum(product * u)
 
 
 def _unit(vector):
-    # The bound keeps a zero vector finite.
-    return vector / tf.maximum(tf.norm(vector), 1e-12)
+    # The bound, of the squared length, keeps a zero vector finite.
+    return tf.stop_gradient(tf.math.l2_normalize(vector, epsilon=1e-24))
 
 
 @keras.saving.register_keras_serializable("oasis_tf")
@@ -102,7 +104,6 @@ class SpectralConv2D(keras.layers.Layer):
         self.upsample = upsample
         self.initial_gain = initial_gain
         self._is_folded = False
-        self._is_for_cpu = False
 
     def build(self, x_shape):
         size = self.kernel_size
@@ -147,10 +148,11 @@ class SpectralConv2D(keras.layers.Layer):
         matrix = tf.reshape(kernel, [-1, self.filters])  # [K, C]
         u, v = tf.convert_to_tensor(self.u), tf.convert_to_tensor(self.v)
         if training:
-            u, v = power_iteration(tf.stop_gradient(matrix), u)
+            u, v, sigma = power_iteration(matrix, u)
             self.u.assign(u)
             self.v.assign(v)
-        sigma = tf.tensordot(v, tf.linalg.matvec(matrix, u), axes=1)
+        else:
+            sigma = tf.reduce_sum(tf.linalg.matvec(matrix, u) * v)
         return kernel / sigma
 
     def fold(self):
@@ -162,24 +164,14 @@ class SpectralConv2D(keras.layers.Layer):
         self.kernel.assign(self.normalized_kernel())
         self._is_folded = True
 
-    def differentiate_for_cpu(self):
-        """Takes the gradients of `convolution.conv2d` from now on.
-
-        In float32, for kernels larger than a pixel, without `upsample`:
-        elsewhere TensorFlow's own are as fast, or sum up in more bits.
-        """
-        self._is_for_cpu = True
-
     def call(self, x, training=False):
         # Not before x is there: a copy of all kernels at a time is large.
         with tf.control_dependencies([x] if training else []):
             kernel = self.normalized_kernel(training)
         if self.upsample:
             y = upsample_conv2d(x, kernel)
-        elif self._is_for_cpu and self.kernel_size > 1 and x.dtype == "float32":
-            y = convolution.conv2d(x, kernel)
         else:
-            y = tf.nn.conv2d(x, tf.cast(kernel, x.dtype), 1, padding="SAME")
+            y = conv2d(x, tf.cast(kernel, x.dtype))
         if self.use_bias:
             y = tf.nn.bias_add(y, self.bias)
         return y

@@ -1,12 +1,15 @@
 """One training iteration: the generator's update, the discriminator's."""
 
+import contextlib
 import dataclasses
 
 import keras
 import tensorflow as tf
 
+from oasis_tf import processor
 from oasis_tf.data.image import to_float
 from oasis_tf.data.label_map import one_hot
+from oasis_tf.models import convolution
 from oasis_tf.models import noise as noise_lib
 from oasis_tf.models.discriminator import build_discriminator
 from oasis_tf.models.generator import build_generator
@@ -91,11 +94,6 @@ def create_state(config, semantic_channels):
             train, train.discriminator_lr, last_step
         ),
     )
-    if _is_for_cpu(train):
-        for network in (generator, discriminator):
-            for block in network.residual_blocks:
-                for conv in block.spectral_convs:
-                    conv.differentiate_for_cpu()
     state.generator_optimizer.build(generator.trainable_variables)
     state.discriminator_optimizer.build(discriminator.trainable_variables)
     return state
@@ -388,7 +386,8 @@ def compile_step(state, config, info, strategy, perceptual_loss=None):
 
     @tf.function(jit_compile=train.jit_compile, autograph=False)
     def step(batch):
-        replicated = strategy.run(replica_step, (batch,))
+        with convolutions(train):
+            replicated = strategy.run(replica_step, (batch,))
         metrics = {
             name: strategy.reduce(tf.distribute.ReduceOp.MEAN, value, axis=None)
             for name, value in replicated.items()
@@ -400,6 +399,21 @@ def compile_step(state, config, info, strategy, perceptual_loss=None):
         return metrics
 
     return step
+
+
+def convolutions(train):
+    """Returns the context in which a run's networks are to be computed.
+
+    Args:
+        train: `TrainConfig`.
+    """
+    if (
+        _is_for_cpu(train)
+        and processor.is_onednn_asked_for()
+        and "avx512f" not in processor.features()
+    ):
+        return convolution.without_copies()
+    return contextlib.nullcontext()
 
 
 def _is_by_pieces(train):

@@ -1,10 +1,11 @@
-"""Convolutions as gradients: those of TensorFlow are the reference."""
+"""Convolutions without copies: those of TensorFlow are the reference."""
 
 import numpy as np
 import tensorflow as tf
 from absl.testing import parameterized
 
 from oasis_tf.models import convolution
+from oasis_tf.models.spade import SPADE
 from oasis_tf.models.spectral_norm import SpectralConv2D
 
 RNG = np.random.default_rng(0)
@@ -14,48 +15,96 @@ def normal(*shape):
     return tf.constant(RNG.normal(size=shape), tf.float32)
 
 
-def gradients(convolve, *inputs):
+def results(convolve, *inputs):
+    """Returns a function's value and its gradients."""
     with tf.GradientTape() as tape:
         tape.watch(inputs)
-        loss = tf.reduce_sum(tf.sin(convolve(*inputs)))
-    return tape.gradient(loss, inputs)
+        value = convolve(*inputs)
+        loss = tf.reduce_sum(tf.sin(value))
+    return value, *tape.gradient(loss, inputs)
+
+
+def reference(x, kernel):
+    return tf.nn.conv2d(x, kernel, strides=1, padding="SAME")
+
+
+def kinds_of_operations(function, *inputs):
+    graph = tf.function(function).get_concrete_function(*inputs).graph
+    return {op.type for op in graph.get_operations()}
 
 
 class Conv2DTest(tf.test.TestCase, parameterized.TestCase):
+    # Small and large images, as copies of their pixels are not and are made;
+    # narrow and wide kernels, whose gradients are computed in two ways.
     @parameterized.product(
-        size=[(1, 1), (1, 6), (5, 4)], kernel_size=[1, 3, 5], batch=[1, 3]
+        size=[(1, 1), (5, 4), (70, 64)],
+        kernel=[(3, 3, 4), (3, 5, 6), (5, 5, 6), (3, 60, 70)],
+        batch=[1, 3],
     )
-    def test_is_the_convolution_and_so_are_its_gradients(
-        self, size, kernel_size, batch
+    def test_is_the_convolution_and_has_its_gradients(
+        self, size, kernel, batch
     ):
+        if kernel[1] == 60 and size[0] > 5:
+            batch = 1
+        kernel_size, channels, filters = kernel
         inputs = (
-            normal(batch, *size, 3),
-            normal(kernel_size, kernel_size, 3, 4),
+            normal(batch, *size, channels),
+            normal(kernel_size, kernel_size, channels, filters) / 10,
         )
+        expected = results(reference, *inputs)
+        with convolution.without_copies():
+            found = results(convolution.conv2d, *inputs)
+        for a, b in zip(found, expected, strict=True):
+            scale = np.abs(b).max()
+            self.assertAllClose(a, b, rtol=0, atol=1e-5 * scale)
 
-        def reference(x, kernel):
-            return tf.nn.conv2d(x, kernel, strides=1, padding="SAME")
+    def test_large_images_are_convolved_by_the_transposed_operation(self):
+        inputs = normal(1, 64, 64, 4), normal(3, 3, 4, 4)
+        with convolution.without_copies():
+            kinds = kinds_of_operations(convolution.conv2d, *inputs)
+        self.assertIn("Conv2DBackpropInput", kinds)
+        self.assertNotIn("Conv2D", kinds)
 
-        self.assertAllClose(convolution.conv2d(*inputs), reference(*inputs))
-        self.assertAllClose(
-            gradients(convolution.conv2d, *inputs),
-            gradients(reference, *inputs),
-            rtol=1e-5,
-            atol=1e-4,
+    @parameterized.named_parameters(
+        ("elsewhere", "float32", 3, False),
+        ("in_16_bits", "bfloat16", 3, True),
+        ("of_one_pixel", "float32", 1, True),
+    )
+    def test_is_tensorflows_own(self, dtype, kernel_size, is_without_copies):
+        x = tf.cast(normal(1, 64, 64, 4), dtype)
+        kernel = tf.cast(normal(kernel_size, kernel_size, 4, 4), dtype)
+        if is_without_copies:
+            with convolution.without_copies():
+                kinds = kinds_of_operations(convolution.conv2d, x, kernel)
+        else:
+            kinds = kinds_of_operations(convolution.conv2d, x, kernel)
+        self.assertIn("Conv2D", kinds)
+        self.assertNotIn("Conv2DBackpropInput", kinds)
+
+    def test_images_of_any_size_are_convolved_by_tensorflows_own(self):
+        kernel = normal(3, 3, 4, 4)
+
+        @tf.function(
+            input_signature=[tf.TensorSpec([None, None, None, 4], tf.float32)]
         )
+        def convolve(x):
+            return convolution.conv2d(x, kernel)
 
-    def test_spectral_convolution_has_the_same_gradients(self):
-        layer = SpectralConv2D(4, initial_gain=1.0)
-        layer.build((None, 5, 6, 3))
-        x = normal(2, 5, 6, 3)
-        found = []
-        for is_for_cpu in (False, True):
-            if is_for_cpu:
-                layer.differentiate_for_cpu()
-            with tf.GradientTape() as tape:
-                loss = tf.reduce_sum(tf.sin(layer(x)))
-            found.append(tape.gradient(loss, layer.trainable_variables))
-        self.assertAllClose(*found, rtol=1e-5, atol=1e-4)
+        x = normal(2, 9, 8, 4)
+        with convolution.without_copies():
+            self.assertAllClose(convolve(x), reference(x, kernel))
+
+    def test_layers_convolve_by_it(self):
+        conv = SpectralConv2D(4)
+        conv.build((None, 64, 64, 4))
+        spade = SPADE(hidden_channels=4)
+        spade.build((None, 64, 64, 4), (None, 64, 64, 5))
+        x, conditioning = normal(1, 64, 64, 4), normal(1, 64, 64, 5)
+        for function, inputs in ((conv, [x]), (spade, [x, conditioning])):
+            with convolution.without_copies():
+                kinds = kinds_of_operations(function, *inputs)
+            self.assertNotIn("Conv2D", kinds)
+            self.assertIn("Conv2D", kinds_of_operations(function, *inputs))
 
 
 if __name__ == "__main__":

@@ -26,20 +26,27 @@ def built(filters, in_channels, seed=0, **kwargs):
 class PowerIterationTest(tf.test.TestCase):
     def test_one_step_on_a_diagonal_matrix(self):
         matrix = tf.constant([[3.0, 0.0], [0.0, 1.0]])
-        u, v = spectral_norm.power_iteration(matrix, tf.constant([0.6, 0.6]))
+        u, v, sigma = spectral_norm.power_iteration(
+            matrix, tf.constant([0.6, 0.6])
+        )
         # W u = (1.8, 0.6), of direction (3, 1); W^T v then of (9, 1).
         self.assertAllClose(v, np.array([3, 1]) / np.sqrt(10))
         self.assertAllClose(u, np.array([9, 1]) / np.sqrt(82))
+        # (3, 1) W (9, 1) = 82.
+        self.assertAllClose(sigma, 82 / np.sqrt(10 * 82))
 
     def test_vectors_have_the_two_sides_lengths(self):
-        u, v = spectral_norm.power_iteration(tf.ones([5, 2]), tf.ones([2]))
+        u, v, _ = spectral_norm.power_iteration(tf.ones([5, 2]), tf.ones([2]))
         self.assertAllClose(u, np.ones([2]) / np.sqrt(2))
         self.assertAllClose(v, np.ones([5]) / np.sqrt(5))
 
     def test_zero_matrix_gives_zeros_rather_than_nan(self):
-        u, v = spectral_norm.power_iteration(tf.zeros([3, 2]), tf.ones([2]))
+        u, v, sigma = spectral_norm.power_iteration(
+            tf.zeros([3, 2]), tf.ones([2])
+        )
         self.assertAllEqual(u, [0, 0])
         self.assertAllEqual(v, [0, 0, 0])
+        self.assertAllEqual(sigma, 0)
 
 
 class UpsampleTest(tf.test.TestCase):
@@ -96,7 +103,7 @@ class SpectralConv2DTest(tf.test.TestCase, parameterized.TestCase):
     def test_training_iterates_before_use(self):
         layer = built(3, 2)
         matrix = tf.reshape(layer.kernel, [-1, 3])
-        u, v = spectral_norm.power_iteration(matrix, layer.u)
+        u, v, _ = spectral_norm.power_iteration(matrix, layer.u)
         sigma = np.einsum("k,kc,c", v, matrix, u)
         normalized = layer.normalized_kernel(training=True)
         self.assertAllClose(normalized, layer.kernel / sigma)

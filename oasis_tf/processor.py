@@ -1,0 +1,38 @@
+"""What this machine's processor can do, and what of it TensorFlow uses."""
+
+import os
+import pathlib
+import sys
+
+_ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
+
+
+def features():
+    """Returns the names of its extensions, like "avx2", as Linux has them.
+
+    None elsewhere than on Linux.
+    """
+    path = pathlib.Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.is_file() else []
+    return {
+        name
+        for line in lines
+        if line.startswith(("flags", "Features"))
+        for name in line.partition(":")[2].split()
+    }
+
+
+def use_onednn():
+    """Has TensorFlow compute by oneDNN, which trains faster on any processor.
+
+    By itself it does so on new ones alone. To be called before TensorFlow is
+    imported, which looks then: later there is no effect. A variable that the
+    user has set stays.
+    """
+    if "tensorflow" not in sys.modules:
+        os.environ.setdefault(_ONEDNN, "1")
+
+
+def is_onednn_asked_for():
+    """Returns whether `use_onednn` or the user has asked for it."""
+    return os.environ.get(_ONEDNN) == "1"
