@@ -186,14 +186,14 @@ def generator_operations(generator, size):
             *_block(name, block, at),
         ]
         # The sum of both branches, four times where pixels are repeated; in
-        # front of the last convolution it is kept with its activation.
+        # front of the last convolution its activation is kept instead.
         summed = math.prod(at) * block.filters
         operations.append(
             _between(
                 f"{name}/sum",
                 read=2 * summed,
                 written=summed if is_last else 4 * summed,
-                kept=2 * summed if is_last else 4 * summed,
+                kept=summed if is_last else 4 * summed,
             )
         )
         if not is_last:
@@ -217,7 +217,7 @@ def _block(name, block, size):
     pixels = math.prod(size)
     middle = block.conv_0.filters
     operations = [
-        *_spade(f"{name}/spade_0", block.spade_0, size, is_activated=True),
+        *_spade(f"{name}/spade_0", block.spade_0, size),
         convolution(
             f"{name}/conv_0",
             "main",
@@ -226,14 +226,14 @@ def _block(name, block, size):
             kept=pixels * middle,
             is_spectral=True,
         ),
-        *_spade(f"{name}/spade_1", block.spade_1, size, is_activated=True),
+        *_spade(f"{name}/spade_1", block.spade_1, size),
         convolution(
             f"{name}/conv_1", "main", block.conv_1, size, is_spectral=True
         ),
     ]
     if block.has_conv_s:
         operations += [
-            *_spade(f"{name}/spade_s", block.spade_s, size, is_activated=False),
+            *_spade(f"{name}/spade_s", block.spade_s, size),
             convolution(
                 f"{name}/conv_s", "main", block.conv_s, size, is_spectral=True
             ),
@@ -241,12 +241,13 @@ def _block(name, block, size):
     return operations
 
 
-def _spade(name, spade, size, is_activated):
+def _spade(name, spade, size):
     """Returns the operations of a `SPADE` and of the activation after it."""
     pixels = math.prod(size)
     channels = pixels * spade.gamma.filters
-    # What is scaled, the scale, the result, and the result's activation.
-    kept = (4 if is_activated else 3) * channels
+    # What is scaled, the scale, and the result or its activation, of which
+    # the gradient reads the sign.
+    kept = 3 * channels
     return [
         _between(f"{name}/statistics", read=channels),
         convolution(
@@ -306,7 +307,6 @@ def _down(name, block, size):
     pixels = math.prod(size)
     x = pixels * block.conv_0.kernel.shape[2]
     y = pixels * block.filters
-    # What comes in was kept where it went out.
     operations = [
         _between(f"{name}/image", kept=x)
         if block.first
@@ -328,7 +328,7 @@ def _down(name, block, size):
         )
     return [
         *operations,
-        _between(f"{name}/sum", read=y + y // 4, written=y // 4, kept=y // 4),
+        _between(f"{name}/sum", read=y + y // 4, written=y // 4),
     ]
 
 
@@ -349,13 +349,16 @@ def _up(name, block, size, is_joined):
         *_two_convolutions(name, block, size, (2 * size[0], 2 * size[1])),
     ]
     if is_joined:
-        operations.insert(
-            0, _between(f"{name}/join", read=x, written=x, kept=x)
-        )
+        operations.insert(0, _between(f"{name}/join", read=x, written=x))
     if block.has_conv_s:
         operations.append(
             convolution(
-                f"{name}/conv_s", "main", block.conv_s, size, is_spectral=True
+                f"{name}/conv_s",
+                "main",
+                block.conv_s,
+                size,
+                kept=x,
+                is_spectral=True,
             )
         )
     return [
@@ -372,7 +375,6 @@ def _two_convolutions(name, block, size, size_between):
             "main",
             block.conv_0,
             size,
-            kept=y,
             source=_IMAGE if block.first else _ACTIVATIONS,
             is_spectral=True,
         ),
@@ -539,16 +541,16 @@ def _traffic(operation, passes, arithmetic, batch):
 def spectral_bytes(generator, discriminator, has_labelmix=True):
     """Returns the traffic of spectral normalization in a step.
 
-    A forward pass reads the kernel for three products with a vector, reads
-    and writes it for the division; a backward pass reads kernel and gradient
-    twice and writes the gradient.
+    A forward pass reads the kernel for two products with a vector, reads and
+    writes it for the division; a backward pass reads kernel and gradient twice
+    and writes the gradient.
 
     Args:
         generator, discriminator: lists of `Operation`.
         has_labelmix: see `step_passes`.
     """
     return sum(
-        FLOAT_BYTES * o.weights * (5 * p.forward + 5 * p.to_weights)
+        FLOAT_BYTES * o.weights * (4 * p.forward + 5 * p.to_weights)
         for o, p in step_passes(generator, discriminator, has_labelmix)
         if o.is_spectral
     )

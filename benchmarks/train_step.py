@@ -10,7 +10,8 @@ Each variant is the experiment with some settings changed (several with
 spaces in between); "replicas=2" spreads the batch over two logical CPU devices,
 "pytorch" is the step of the same networks in plain PyTorch on the CPU, and
 "pytorch=channels_last" has its images channels last. A word whose name is in
-capitals, "TF_ENABLE_ONEDNN_OPTS=1", is a variable of the process's environment.
+capitals is a variable of the process's environment: "TF_ENABLE_ONEDNN_OPTS=0"
+is without oneDNN, which training asks for.
 
 Every variant has a process of its own. All are started and warmed up first and
 then take turns, so that a machine whose speed drifts treats them alike; the

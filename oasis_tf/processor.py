@@ -10,7 +10,7 @@ _ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 def features():
     """Returns the names of its extensions, like "avx2", as Linux has them.
 
-    None elsewhere than on Linux.
+    The set is empty elsewhere than on Linux.
     """
     path = pathlib.Path("/proc/cpuinfo")
     lines = path.read_text().splitlines() if path.is_file() else []
@@ -33,6 +33,11 @@ def use_onednn():
         os.environ.setdefault(_ONEDNN, "1")
 
 
-def is_onednn_asked_for():
-    """Returns whether `use_onednn` or the user has asked for it."""
-    return os.environ.get(_ONEDNN) == "1"
+def is_onednn_slow_in_copying():
+    """Returns whether it is asked for on a processor with no more than AVX2.
+
+    There it copies pixels for convolutions: see `models.convolution`.
+    """
+    is_asked_for = os.environ.get(_ONEDNN, "").lower() in ("1", "true")
+    found = features()
+    return is_asked_for and "avx2" in found and "avx512f" not in found

@@ -38,10 +38,10 @@ _SET = flags.DEFINE_multi_string(
 
 
 def main():
+    processor.use_onednn()  # Before an experiment's file imports TensorFlow.
     config = config_lib.override(config_lib.load(_DATASET.value), _SET.value)
     print(config_lib.to_json(config))
     logging.set_verbosity(logging.INFO)
-    processor.use_onednn()
     # Imported late, so that --help and mistyped settings answer at once.
     from oasis_tf import data
     from oasis_tf.training import checkpoint

@@ -12,13 +12,19 @@ from oasis_tf.models.spectral_norm import SpectralConv2D
 LEAKY_SLOPE = 0.2
 
 
-@tf.custom_gradient
-def leaky_relu(x):
+def leaky_relu(x, training=False):
     """Returns max(x, 0.2 x).
 
-    The gradient reads the sign from the result, which the next convolution
-    keeps anyway: x itself can be forgotten.
+    Args:
+        x: of any shape.
+        training: whether the gradient is to read the sign from the result,
+            which the next convolution keeps anyway: x itself is forgotten.
     """
+    return _forgetful(x) if training else tf.nn.leaky_relu(x, LEAKY_SLOPE)
+
+
+@tf.custom_gradient
+def _forgetful(x):
     y = tf.nn.leaky_relu(x, LEAKY_SLOPE)
 
     def gradient(dy):
@@ -124,9 +130,9 @@ class SPADEResBlock(keras.layers.Layer):
     def call(self, x, conditioning, training=False):
         given = {"conditioning": conditioning, "training": training}
         y = self.spade_0(x, **given)
-        y = self.conv_0(leaky_relu(y), training=training)
+        y = self.conv_0(leaky_relu(y, training), training=training)
         y = self.spade_1(y, **given)
-        y = self.conv_1(leaky_relu(y), training=training)
+        y = self.conv_1(leaky_relu(y, training), training=training)
         if self.has_conv_s:
             x = self.spade_s(x, **given)
             x = self.conv_s(x, training=training)
@@ -215,8 +221,9 @@ class DiscriminatorBlock(keras.layers.Layer):
         )
 
     def call(self, x, training=False):
-        y = self.conv_0(x if self.first else leaky_relu(x), training=training)
-        y = self.conv_1(leaky_relu(y), training=training)
+        y = x if self.first else leaky_relu(x, training)
+        y = self.conv_0(y, training=training)
+        y = self.conv_1(leaky_relu(y, training), training=training)
         # A 1 x 1 convolution commutes with repeating and averaging pixels:
         # it is taken where the picture is small.
         if self.sampling == "down":

@@ -81,15 +81,27 @@ def _kernel_gradient(x, dy, shape):
             strides=[1, 1, 1, 1],
             padding="SAME",
         )
-    # A product for each place in the kernel.
-    height, width = x.shape[1:3]
-    reach = size // 2
-    padded = tf.pad(x, [[0, 0], [reach, reach], [reach, reach], [0, 0]])
-    dy = tf.reshape(dy, [-1, filters])
+    # A product for each place in the kernel. Padded alike, image and gradient
+    # are matrices of pixels, and a shift between them is one of rows.
+    width = x.shape[2]
+    border = size - 1
+    reach = border // 2
+    x = _pixels(tf.pad(x, [[0, 0], [reach, reach], [reach, reach], [0, 0]]))
+    dy = _pixels(tf.pad(dy, [[0, 0], [0, border], [0, border], [0, 0]]))
+    row = width + border
+    # Of the last image what is below and right of it is not needed.
+    num_pixels = tf.shape(dy)[0] - border * (row + 1)
+    dy = dy[:num_pixels]
     products = []
     for i in range(size):
         for j in range(size):
-            seen = padded[:, i : i + height, j : j + width]
-            seen = tf.reshape(seen, [-1, channels])
+            # One after the other, should the shifted pixels be copied.
+            with tf.control_dependencies(products[-1:]):
+                first = i * row + j
+                seen = x[first : first + num_pixels]
             products.append(tf.matmul(seen, dy, transpose_a=True))
     return tf.reshape(tf.stack(products), shape)
+
+
+def _pixels(x):
+    return tf.reshape(x, [-1, x.shape[-1]])

@@ -171,7 +171,7 @@ class Generator(keras.Model):
                 conditioning=conditioning_at(stride),
                 training=training,
             )
-        return tf.tanh(self.conv_out(leaky_relu(x)))
+        return tf.tanh(self.conv_out(leaky_relu(x, training)))
 
     def _check(self, noise, semantic_map):
         for name, tensor, channels in (

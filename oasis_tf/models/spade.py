@@ -43,7 +43,7 @@ class SPADE(keras.layers.Layer):
 
     def build(self, x_shape, conditioning_shape):
         self.norm = BatchNorm(dtype=self.dtype_policy, name="norm")
-        self.shared = self._conv(self.hidden_channels, "shared", "relu")
+        self.shared = self._conv(self.hidden_channels, "shared")
         self.gamma = self._conv(x_shape[-1], "gamma")
         self.beta = self._conv(x_shape[-1], "beta")
 
@@ -53,12 +53,11 @@ class SPADE(keras.layers.Layer):
         self.gamma.build(hidden_shape)
         self.beta.build(hidden_shape)
 
-    def _conv(self, filters, name, activation=None):
+    def _conv(self, filters, name):
         return keras.layers.Conv2D(
             filters,
             3,
             padding="same",
-            activation=activation,
             kernel_initializer=kernel_initializer(self.initial_gain),
             dtype=self.dtype_policy,
             name=name,

@@ -146,12 +146,13 @@ class SpectralConv2D(keras.layers.Layer):
         if self._is_folded:
             return kernel
         matrix = tf.reshape(kernel, [-1, self.filters])  # [K, C]
-        u, v = tf.convert_to_tensor(self.u), tf.convert_to_tensor(self.v)
+        u = tf.convert_to_tensor(self.u)
         if training:
             u, v, sigma = power_iteration(matrix, u)
             self.u.assign(u)
             self.v.assign(v)
         else:
+            v = tf.convert_to_tensor(self.v)
             sigma = tf.reduce_sum(tf.linalg.matvec(matrix, u) * v)
         return kernel / sigma
 

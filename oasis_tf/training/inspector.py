@@ -15,7 +15,7 @@ from oasis_tf.data.label_map import colorize
 from oasis_tf.data.label_map import one_hot
 from oasis_tf.evaluation import miou
 from oasis_tf.training.ema import StatisticsEstimator
-from oasis_tf.training.train_step import convolutions
+from oasis_tf.training.train_step import convolving
 from oasis_tf.training.train_step import draw_noise
 
 _NUM_LOOKS = 4  # Fakes of each label map on a sample sheet.
@@ -58,11 +58,11 @@ class Inspector:
     def _generate_eagerly(self, label_map, seeds):
         semantic_map = one_hot(label_map, self._info.semantic_channels)
         noise = self._noise(_SAMPLE_SEED, seeds)
-        with convolutions(self._config.train):
+        with convolving(self._config.train):
             return self._state.ema_generator(noise, semantic_map)
 
     def _segment_eagerly(self, image):
-        with convolutions(self._config.train):
+        with convolving(self._config.train):
             logits = self._state.discriminator(image)
         return miou.segment(logits, self._info.has_dont_care)
 
@@ -88,9 +88,10 @@ class Inspector:
             train.seed,
         )
         distributed = self._strategy.experimental_distribute_dataset(batches)
-        return self._estimator.estimate(
-            itertools.islice(distributed, train.ema_statistics_batches)
-        )
+        with convolving(train):
+            return self._estimator.estimate(
+                itertools.islice(distributed, train.ema_statistics_batches)
+            )
 
     def sample_sheet(self):
         """Draws a row for each of some validation label maps.

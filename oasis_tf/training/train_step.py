@@ -386,7 +386,7 @@ def compile_step(state, config, info, strategy, perceptual_loss=None):
 
     @tf.function(jit_compile=train.jit_compile, autograph=False)
     def step(batch):
-        with convolutions(train):
+        with convolving(train):
             replicated = strategy.run(replica_step, (batch,))
         metrics = {
             name: strategy.reduce(tf.distribute.ReduceOp.MEAN, value, axis=None)
@@ -401,17 +401,13 @@ def compile_step(state, config, info, strategy, perceptual_loss=None):
     return step
 
 
-def convolutions(train):
-    """Returns the context in which a run's networks are to be computed.
+def convolving(train):
+    """Returns the context in which a run's networks convolve fastest.
 
     Args:
         train: `TrainConfig`.
     """
-    if (
-        _is_for_cpu(train)
-        and processor.is_onednn_asked_for()
-        and "avx512f" not in processor.features()
-    ):
+    if _is_for_cpu(train) and processor.is_onednn_slow_in_copying():
         return convolution.without_copies()
     return contextlib.nullcontext()
 

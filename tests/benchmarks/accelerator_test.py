@@ -30,6 +30,7 @@ from benchmarks.accelerator import flops
 from benchmarks.accelerator import program as program_lib
 from benchmarks.accelerator import run
 from oasis_tf import config as config_lib
+from oasis_tf import processor
 from oasis_tf.data.label_map import one_hot
 from oasis_tf.data.toy_scenes import Builder
 from oasis_tf.inference import networks
@@ -193,7 +194,9 @@ class TestLower:
     def test_convolutions_are_not_those_for_cpus(
         self, files, tmp_path, monkeypatch
     ):
-        monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "1")
+        monkeypatch.setattr(
+            processor, "is_onednn_slow_in_copying", lambda: True
+        )
         arguments = (
             f"--dataset={files.experiment}",
             f"--data={files.data}",

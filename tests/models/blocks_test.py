@@ -32,6 +32,30 @@ class LeakyReLUTest(tf.test.TestCase):
         y = blocks.leaky_relu(tf.constant([-10.0, 0.0, 3.0]))
         self.assertAllClose(y, [-2, 0, 3])
 
+    def test_in_training_it_is_the_same_and_so_is_its_gradient(self):
+        x = tf.constant([-10.0, 0.0, 3.0])
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = blocks.leaky_relu(x, training=True)
+        self.assertAllClose(y, [-2, 0, 3])
+        self.assertAllClose(tape.gradient(y, x), [0.2, 0.2, 1])
+
+    def test_in_training_the_gradient_reads_the_result(self):
+        @tf.function
+        def gradient(x):
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                y = blocks.leaky_relu(2 * x, training=True)
+            return tape.gradient(y, x)
+
+        graph = gradient.get_concrete_function(tf.ones([3])).graph
+        (taken,) = [
+            op for op in graph.get_operations() if op.type == "LeakyReluGrad"
+        ]
+        read = {tensor.op.type for tensor in taken.inputs}
+        self.assertIn("LeakyRelu", read)
+        self.assertNotIn("Mul", read)
+
 
 class SPADEResBlockTest(tf.test.TestCase, parameterized.TestCase):
     def built(self, in_channels, filters):

@@ -1,12 +1,16 @@
 """The training step: replicas, precision, options."""
 
+from unittest import mock
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from absl.testing import parameterized
 
+from oasis_tf import processor
 from oasis_tf.data.toy_scenes import Builder
+from oasis_tf.models import convolution
 from oasis_tf.training import losses
 from oasis_tf.training import train_step
 from tests import replicas
@@ -101,6 +105,20 @@ class ReplicasTest(tf.test.TestCase):
     def test_losses_agree_within_1e_4_over_5_steps(self):
         for one, two in zip(self.losses_of_one, self.losses_of_two):
             self.assertEqual(one.keys(), ALL_LOSSES)
+            self.assertAllClose(one, two, rtol=0, atol=1e-4)
+
+    @mock.patch.object(convolution, "_MANY_PIXELS", 1)
+    @mock.patch.object(convolution, "_LARGE_MATRIX", 1)
+    @mock.patch.object(processor, "is_onednn_slow_in_copying", lambda: True)
+    def test_convolutions_without_copies_learn_the_same(self):
+        with mock.patch.object(
+            convolution, "_transposed", wraps=convolution._transposed
+        ) as transposed:
+            _, found = compiled_losses(
+                small_config(), replicas.two_replicas(), 2
+            )
+        transposed.assert_called()
+        for one, two in zip(found, self.losses_of_two):
             self.assertAllClose(one, two, rtol=0, atol=1e-4)
 
     def test_losses_are_not_those_of_the_start(self):
@@ -246,6 +264,22 @@ class FormTest(StepCase, parameterized.TestCase):
             state.generator.statistics, dense.generator.statistics
         ):
             self.assertAllClose(mine, other, rtol=1e-4, atol=1e-6)
+
+    @parameterized.product(is_slow=[False, True], jit=[False, True])
+    def test_convolutions_are_without_copies_where_those_are_slow(
+        self, is_slow, jit
+    ):
+        train = small_config(jit_compile=jit).train
+        with (
+            mock.patch.object(
+                processor, "is_onednn_slow_in_copying", lambda: is_slow
+            ),
+            train_step.convolving(train),
+        ):
+            self.assertEqual(
+                convolution._is_without_copies, is_slow and not jit
+            )
+        self.assertFalse(convolution._is_without_copies)
 
     @parameterized.parameters(
         ("auto", False, True),
