@@ -632,6 +632,7 @@ class TestLoad:
         expected = {name: value.numpy() for name, value in variables.items()}
         assert_same(read(out / "variables.npz"), expected)
 
+    @pytest.mark.slow
     def test_loaded_run_is_lowered_as_it_is(self, files, finished, tmp_path):
         folder, values = finished
         workdir, out = tmp_path / "workdir", tmp_path / "out"

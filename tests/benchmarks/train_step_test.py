@@ -54,6 +54,7 @@ def test_a_variant_that_is_none_is_refused(name, message):
         parse(name)
 
 
+@pytest.mark.slow
 def test_a_run_writes_a_row_for_each_variant_and_a_plot(tmp_path):
     plot = tmp_path / "plot.png"
     done = subprocess.run(

@@ -9,6 +9,7 @@ import tempfile
 from unittest import mock
 
 import numpy as np
+import pytest
 import tensorflow as tf
 from absl.testing import parameterized
 from PIL import Image
@@ -545,6 +546,7 @@ class OptionsTest(SavedModelTest):
         return folder
 
     @parameterized.parameters(("float16", 1), ("bfloat16", 8))
+    @pytest.mark.slow
     def test_weights_of_half_the_size_draw_almost_the_same(self, dtype, near):
         self.export()
         image = self.ask("synthesize", label_map=LABEL_MAP, seed=SEED)
@@ -579,6 +581,7 @@ class OptionsTest(SavedModelTest):
             seed=SEED,
         )
 
+    @pytest.mark.slow
     def test_files_beyond_the_limit_are_drawn_one_by_one(self):
         files = [png(ids) for ids in restore(LABEL_MAP, Builder.INFO)]
         self.export()

@@ -73,7 +73,7 @@ class SPADETest(tf.test.TestCase, parameterized.TestCase):
         layer = built(hidden_channels=5)
         for i, variable in enumerate(layer.trainable_variables):
             variable.assign(tf.random.stateless_normal(variable.shape, [0, i]))
-        hidden = layer.shared(CONDITIONING)
+        hidden = tf.nn.relu(layer.shared(CONDITIONING))
         self.assertAllClose(
             layer(X, CONDITIONING),
             layer.norm(X) * (1 + layer.gamma(hidden)) + layer.beta(hidden),

@@ -109,6 +109,7 @@ class Clients:
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batching", [Parameters(), BATCHING])
 def test_each_client_gets_its_own_picture_while_versions_change(
     workdir, expected, batching, tmp_path

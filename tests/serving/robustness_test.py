@@ -270,6 +270,7 @@ def test_what_is_no_http(server):
             client.sendall(rng.randbytes(200) + b"\r\n\r\n")
 
 
+@pytest.mark.slow
 def test_many_bombs_at_a_time(server, label_map_file):
     """What is queued is bounded, and others are answered meanwhile."""
     body = b'{"instances":[' + b"1," * (20 * 2**20) + b"1]}"

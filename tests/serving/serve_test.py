@@ -218,6 +218,7 @@ class TestProcess:
             assert server.end() == 0
             assert "Traceback" not in server.log.read_text()
 
+    @pytest.mark.slow
     def test_takes_the_files_of_production(self, workdir, tmp_path):
         for version in (10000, 20000):
             shutil.copytree(

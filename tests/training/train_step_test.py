@@ -107,6 +107,7 @@ class ReplicasTest(tf.test.TestCase):
             self.assertEqual(one.keys(), ALL_LOSSES)
             self.assertAllClose(one, two, rtol=0, atol=1e-4)
 
+    @pytest.mark.slow
     @mock.patch.object(convolution, "_MANY_PIXELS", 1)
     @mock.patch.object(convolution, "_LARGE_MATRIX", 1)
     @mock.patch.object(processor, "is_onednn_slow_in_copying", lambda: True)
