@@ -368,6 +368,7 @@ def _up(name, block, size, is_joined):
 
 
 def _two_convolutions(name, block, size, size_between):
+    """Returns both of a block; the second one works at `size_between`."""
     y = math.prod(size_between) * block.filters
     return [
         convolution(

@@ -23,11 +23,11 @@ def features():
 
 
 def use_onednn():
-    """Has TensorFlow compute by oneDNN, which trains faster on any processor.
+    """Has TensorFlow compute by oneDNN, with which a CPU trains faster.
 
-    By itself it does so on new ones alone. To be called before TensorFlow is
-    imported, which looks then: later there is no effect. A variable that the
-    user has set stays.
+    So it was measured with AVX2; by itself TensorFlow does so on newer
+    processors alone. To be called before TensorFlow is imported, which looks
+    then: later there is no effect. A variable that the user has set stays.
     """
     if "tensorflow" not in sys.modules:
         os.environ.setdefault(_ONEDNN, "1")

@@ -25,6 +25,7 @@ def leaky_relu(x, training=False):
 
 @tf.custom_gradient
 def _forgetful(x):
+    """Does as `leaky_relu`, whose sign its result has, too."""
     y = tf.nn.leaky_relu(x, LEAKY_SLOPE)
 
     def gradient(dy):

@@ -47,6 +47,7 @@ def power_iteration(matrix, u):
 
 
 def _unit(vector):
+    """Returns a vector over its length, a constant to gradients."""
     # The bound, of the squared length, keeps a zero vector finite.
     return tf.stop_gradient(tf.math.l2_normalize(vector, epsilon=1e-24))
 
