@@ -81,13 +81,16 @@ function show(next) {
   redraw();
 }
 
+function stateOf(map) {
+  const look = freshLook(map);
+  return { map, from: look, to: look, share: 1 };
+}
+
 function startWith(map) {
   end();
   tell("");
-  const look = freshLook(map);
-  const next = { map, from: look, to: look, share: 1 };
-  if (state) change(next);
-  else show(next);
+  if (state) change(stateOf(map));
+  else show(stateOf(map));
 }
 
 function changeLook(makeLook) {
@@ -508,10 +511,9 @@ async function openWith(page) {
   find("size").max = Math.max(8, height >> 1);
   find("size").value = Math.max(2, height >> 3);
   showSize();
-  startWith(bands());
   if (examples.length) await guarded(() => startWithExample(examples[0]));
-  [done, undone] = [[], []];
-  show(state);
+  // What is wrong with the example stays on the page.
+  if (!state) show(stateOf(bands()));
   listenToPointer();
   listenToKeys();
   find("app").hidden = find("keys").hidden = false;
