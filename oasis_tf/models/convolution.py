@@ -54,6 +54,9 @@ def conv2d(x, kernel):
 
 @tf.custom_gradient
 def _conv2d_without_copies(x, kernel):
+    # The gradients may see no tensor from outside a branch that this is in.
+    x, kernel = tf.identity(x), tf.identity(kernel)
+
     def gradients(dy):
         return _transposed(dy, kernel), _kernel_gradient(x, dy, kernel.shape)
 

@@ -78,30 +78,41 @@ class Adam(keras.optimizers.Optimizer):
             self._first_moments = self.add_optimizer_variables(
                 variables, "first_moment"
             )
+        # In a graph one operation for each variable, instead of twenty.
+        self._move = tf.function(
+            self._move, autograph=False, reduce_retracing=True
+        )
 
     def update_step(self, gradient, variable, learning_rate):
         """Moves one variable (called by Keras, on each replica's copy)."""
-        step = tf.cast(self.iterations + 1, variable.dtype)
-        learning_rate = tf.cast(learning_rate, variable.dtype)
         index = self._get_variable_index(variable)
-
-        second_moment = self._second_moments[index]
-        self.assign_add(
-            second_moment,
-            (tf.square(gradient) - second_moment) * (1 - self.beta_2),
-        )
-        second = second_moment / (1 - self.beta_2**step)
-
-        first = gradient
+        moved = [variable, self._second_moments[index]]
         if self.beta_1 > 0:
-            first_moment = self._first_moments[index]
-            self.assign_add(
-                first_moment, (gradient - first_moment) * (1 - self.beta_1)
-            )
-            first = first_moment / (1 - self.beta_1**step)
-        self.assign_sub(
-            variable, learning_rate * first / (tf.sqrt(second) + self.epsilon)
+            moved.append(self._first_moments[index])
+        values = self._move(
+            gradient,
+            tf.cast(learning_rate, variable.dtype),
+            tf.convert_to_tensor(self.iterations),
+            *(tf.convert_to_tensor(v) for v in moved),
         )
+        for one, value in zip(moved, values, strict=True):
+            self.assign(one, value)
+
+    def _move(
+        self, gradient, learning_rate, iterations, value, second, first=None
+    ):
+        """Returns the new value and moments, first that of the variable."""
+        step = tf.cast(iterations + 1, value.dtype)
+        second += (tf.square(gradient) - second) * (1 - self.beta_2)
+        direction = gradient
+        moments = [second]
+        if first is not None:
+            first += (gradient - first) * (1 - self.beta_1)
+            direction = first / (1 - self.beta_1**step)
+            moments.append(first)
+        deviation = tf.sqrt(second / (1 - self.beta_2**step))
+        value -= learning_rate * direction / (deviation + self.epsilon)
+        return [value, *moments]
 
     def get_config(self):
         return super().get_config() | {

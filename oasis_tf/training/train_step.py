@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+from functools import partial
 
 import keras
 import tensorflow as tf
@@ -22,6 +23,7 @@ from oasis_tf.training.labelmix import labelmix_loss
 from oasis_tf.training.labelmix import mix
 from oasis_tf.training.labelmix import mix_mask
 from oasis_tf.training.labelmix import sample_class_bits
+from oasis_tf.training.traced_once import traced_once
 
 # What a random draw is for: each use has a stream of its own.
 _GENERATOR_NOISE, _DISCRIMINATOR_NOISE, _LABELMIX = range(3)
@@ -197,8 +199,7 @@ def train_step(state, batch, draws, train, has_dont_care, perceptual_loss=None):
         label_map, semantic_channels, train, has_dont_care
     )
 
-    def generate(part):
-        noise, labels = part["noise"], part["label_map"]
+    def generate(noise, labels):
         if noise.shape.rank == 2:
             places = tf.zeros_like(labels)
             pieces = Pieces.of(
@@ -208,9 +209,17 @@ def train_step(state, batch, draws, train, has_dont_care, perceptual_loss=None):
         semantic_map = one_hot(labels, semantic_channels)
         return state.generator(noise, semantic_map, training=True)
 
+    discriminate = partial(state.discriminator, training=True)
+    # XLA takes what leaves a function for known only at run time, also shapes.
+    if not (tf.executing_eagerly() or train.jit_compile):
+        discriminate = traced_once(state.discriminator, discriminate)
+        # Synchronized statistics cannot be collected within a function.
+        if tf.distribute.get_strategy().num_replicas_in_sync == 1:
+            generate = traced_once(state.generator, generate)
+
     def generator_loss(part):
-        fake = generate(part)
-        logits = state.discriminator(fake, training=True)
+        fake = generate(part["noise"], part["label_map"])
+        logits = discriminate(fake)
         adversarial = losses.real_loss(logits, part["label_map"], class_weights)
         parts = {"generator/adversarial": adversarial}
         if train.lambda_vgg > 0:
@@ -220,9 +229,9 @@ def train_step(state, batch, draws, train, has_dont_care, perceptual_loss=None):
         return parts
 
     def discriminator_loss(part):
-        fake = tf.stop_gradient(generate(part))
-        fake_logits = state.discriminator(fake, training=True)
-        real_logits = state.discriminator(part["real"], training=True)
+        fake = tf.stop_gradient(generate(part["noise"], part["label_map"]))
+        fake_logits = discriminate(fake)
+        real_logits = discriminate(part["real"])
         parts = {
             "discriminator/fake": losses.fake_loss(fake_logits),
             "discriminator/real": losses.real_loss(
@@ -232,7 +241,7 @@ def train_step(state, batch, draws, train, has_dont_care, perceptual_loss=None):
         if train.lambda_labelmix > 0:
             mask = mix_mask(part["label_map"], draws.class_bits)
             mixed = mix(part["real"], fake, mask)
-            mixed_logits = state.discriminator(mixed, training=True)
+            mixed_logits = discriminate(mixed)
             loss = labelmix_loss(mixed_logits, real_logits, fake_logits, mask)
             parts["discriminator/labelmix"] = train.lambda_labelmix * loss
         return parts
@@ -346,6 +355,9 @@ def _split(batch, num_parts):
 def compile_step(state, config, info, strategy, perceptual_loss=None):
     """Makes the function that runs one step on all replicas.
 
+    For a step on the CPU TensorFlow's optimizer leaves out `remapping`, from
+    then on in the whole process.
+
     Args:
         state: `TrainState`, made in the scope of `strategy`.
         config: `Config`.
@@ -368,6 +380,11 @@ def compile_step(state, config, info, strategy, perceptual_loss=None):
             "CUDA_VISIBLE_DEVICES=0. Received: "
             f"{strategy.num_replicas_in_sync} devices."
         )
+
+    if _is_for_cpu(train):
+        # TensorFlow's fusions win no time here. They cost seconds on starting,
+        # and fail, with a line in its log, at sums that two operations read.
+        tf.config.optimizer.set_experimental_options({"remapping": False})
 
     by_pieces = _is_by_pieces(train)
 

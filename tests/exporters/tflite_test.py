@@ -2,6 +2,7 @@
 
 import functools
 import json
+import shutil
 import subprocess
 import sys
 
@@ -51,14 +52,34 @@ def export(path, precision="float32", size=SIZE, noise="image"):
     )
 
 
+@pytest.fixture(scope="module")
+def copy_of(tmp_path_factory):
+    """Returns a function like `export`, which makes each model once."""
+
+    @functools.cache
+    def exported(*options):
+        path = tmp_path_factory.mktemp("exported") / "model.tflite"
+        return path, export(path, *options)
+
+    def copy(path, precision="float32", size=SIZE, noise="image"):
+        made, differences = exported(precision, size, noise)
+        for suffix in (".tflite", ".json"):
+            shutil.copy(made.with_suffix(suffix), path.with_suffix(suffix))
+        return differences
+
+    return copy
+
+
 @pytest.mark.parametrize("size", [SIZE, None])
 @pytest.mark.parametrize(
     ("precision", "least"),
     [("float32", 80), ("float16", 50), ("int8_dynamic", 30), ("int8", 20)],
 )
-def test_draws_what_the_network_draws(tmp_path, precision, least, size):
+def test_draws_what_the_network_draws(
+    tmp_path, copy_of, precision, least, size
+):
     path = tmp_path / "model.tflite"
-    differences = export(path, precision, size)
+    differences = copy_of(path, precision, size)
     assert set(differences) == {"synthesize", "resample"}
     model = tflite.Model(path.read_bytes())
     _, generator = network("image")
@@ -86,9 +107,9 @@ def test_draws_what_the_network_draws(tmp_path, precision, least, size):
             assert differences[name].largest_value < 1e-4
 
 
-def test_any_size_is_any_that_the_network_works_in(tmp_path):
+def test_any_size_is_any_that_the_network_works_in(tmp_path, copy_of):
     path = tmp_path / "model.tflite"
-    export(path, size=None)
+    copy_of(path, size=None)
     model = tflite.Model(path.read_bytes())
     _, generator = network("image")
     z = np.ones([1, 2], np.float32)
@@ -105,23 +126,23 @@ def test_any_size_is_any_that_the_network_works_in(tmp_path):
     ("noise", "signatures"),
     [("none", {"synthesize"}), ("pixel", {"synthesize", "resample"})],
 )
-def test_other_noise(tmp_path, noise, signatures):
-    differences = export(tmp_path / "model.tflite", noise=noise)
+def test_other_noise(tmp_path, copy_of, noise, signatures):
+    differences = copy_of(tmp_path / "model.tflite", noise=noise)
     assert set(differences) == signatures
 
 
-def test_smaller_precisions_are_smaller_files(tmp_path):
+def test_smaller_precisions_are_smaller_files(tmp_path, copy_of):
     sizes = []
     for precision in ("float32", "float16", "int8_dynamic"):
         path = tmp_path / f"{precision}.tflite"
-        export(path, precision)
+        copy_of(path, precision)
         sizes.append(path.stat().st_size)
     assert sizes[0] > sizes[1] > sizes[2]
 
 
-def test_runs_without_tensorflow(tmp_path):
+def test_runs_without_tensorflow(tmp_path, copy_of):
     path = tmp_path / "model.tflite"
-    export(path)
+    copy_of(path)
     program = f"""
 import sys
 sys.modules["tensorflow"] = sys.modules["keras"] = None
@@ -138,9 +159,9 @@ print(image.shape, image.dtype)
     assert done.stdout == f"(1, {SIZE[0]}, {SIZE[1]}, 3) uint8\n", done.stderr
 
 
-def test_beside_it_is_what_a_program_needs(tmp_path):
+def test_beside_it_is_what_a_program_needs(tmp_path, copy_of):
     path = tmp_path / "model.tflite"
-    differences = export(path, "float16")
+    differences = copy_of(path, "float16")
     facts = json.loads((tmp_path / "model.json").read_text())
     assert facts["dataset_info"]["class_names"] == list(
         Builder.INFO.class_names
@@ -213,9 +234,9 @@ def test_unknown_precision_is_told(tmp_path):
 
 
 @pytest.mark.parametrize("keep", [0, 3, 100, 5000])
-def test_truncated_file_is_a_clear_error(tmp_path, keep):
+def test_truncated_file_is_a_clear_error(tmp_path, copy_of, keep):
     path = tmp_path / "model.tflite"
-    export(path)
+    copy_of(path)
     with pytest.raises(ValueError):
         tflite.Model(path.read_bytes()[:keep])
 
@@ -231,8 +252,8 @@ class TestExample:
         )
 
     @pytest.mark.parametrize("noise", ["image", "pixel", "none"])
-    def test_draws_what_the_network_draws(self, tmp_path, noise):
-        export(tmp_path / "model.tflite", noise=noise)
+    def test_draws_what_the_network_draws(self, tmp_path, copy_of, noise):
+        copy_of(tmp_path / "model.tflite", noise=noise)
         file = Image.fromarray(np.uint8(restore(LABEL_MAPS[0], Builder.INFO)))
         file.save(tmp_path / "map.png")
         done = self.run(tmp_path, "model.tflite", "map.png", "3", "image.png")
@@ -252,9 +273,9 @@ class TestExample:
         )
         assert compared.difference().largest_value < 1e-4
 
-    def test_what_is_wrong_is_one_line(self, tmp_path):
+    def test_what_is_wrong_is_one_line(self, tmp_path, copy_of):
         path = tmp_path / "model.tflite"
-        export(path)
+        copy_of(path)
         (tmp_path / "cut.tflite").write_bytes(path.read_bytes()[:9000])
         facts = path.with_suffix(".json").read_text()
         (tmp_path / "cut.json").write_text(facts)

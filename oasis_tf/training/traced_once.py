@@ -1,0 +1,43 @@
+"""Networks that are traced once and called from several places."""
+
+import keras
+import tensorflow as tf
+
+
+def traced_once(model, forward):
+    """Returns a function that calls a network as one operation.
+
+    In a graph each call of a network is thousands of operations, which take
+    seconds and megabytes to make. Here they are made once, in a function of
+    their own, and called from then on; TensorFlow puts them in place where it
+    runs the graph. What is computed is the same.
+
+    Args:
+        model: built network.
+        forward: function of tensors that calls `model` in training and returns
+            its output. It uses no variable but the model's.
+
+    Returns:
+        Function of the same tensors with the same output; statistics are
+        collected likewise.
+    """
+
+    @tf.function(autograph=False)
+    def stateless(values, *inputs):
+        mapping = list(zip(model.variables, values, strict=True))
+        with keras.StatelessScope(mapping) as scope:
+            output = forward(*inputs)
+        return output, [
+            scope.get_current_value(v) for v in model.non_trainable_variables
+        ]
+
+    def stateful(*inputs):
+        values = [tf.convert_to_tensor(v) for v in model.variables]
+        output, statistics = stateless(values, *inputs)
+        for variable, value in zip(
+            model.non_trainable_variables, statistics, strict=True
+        ):
+            variable.assign(value)
+        return output
+
+    return stateful
