@@ -119,6 +119,7 @@ def test_imported_networks_have_the_golden_outputs(place, file):
     np.testing.assert_allclose(logits, golden["logits"], rtol=0, atol=2e-4)
 
 
+@pytest.mark.slow
 def test_imported_networks_work_in_every_command(place):
     golden = golden_files.load("forward_square")
     Image.fromarray(golden["label_map"][0].astype(np.uint8)).save(

@@ -1,31 +1,15 @@
 """The command `inspect_data`."""
 
-import os
-import pathlib
-import subprocess
-import sys
-
 import pytest
 from PIL import Image
 
 from tests import shared_data
+from tests import trained
 from tests.data import raw_files
 
-_ROOT = pathlib.Path(__file__).parents[1]
 
-
-def inspect_data(out, *arguments):
-    return subprocess.run(
-        [
-            *(sys.executable, "-m", "oasis_tf.inspect_data"),
-            *(f"--out={out}", *arguments),
-        ],
-        env=os.environ | {"PYTHONPATH": str(_ROOT)},
-        cwd=out.parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def inspect_data(out, *arguments, run=trained.run):
+    return run("inspect_data", f"--out={out}", *arguments, cwd=out.parent)
 
 
 @pytest.fixture
@@ -43,6 +27,7 @@ def test_reports_good_data(tmp_path, raw_dir):
         "--dataset=folder",
         f"--data_dir={raw_dir}",
         "--set=data.ignore_id=255",
+        run=trained.run_process,
     )
     assert result.returncode == 0, result.stderr
     assert "3 semantic channels (2 classes and don't-care)" in result.stdout

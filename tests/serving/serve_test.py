@@ -370,6 +370,7 @@ class TestProcess:
                 running.receive(connection)
             assert "Traceback" not in server.log.read_text()
 
+    @pytest.mark.slow
     def test_serves_again_after_kill_9(self, workdir):
         label_map = np.zeros([1, 16, 16], np.int32)
         inputs = {"label_map": label_map, "seed": np.array([3])}
