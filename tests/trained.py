@@ -74,7 +74,9 @@ def make_workdir(folder, config=tiny.CONFIG, info=Builder.INFO, generator=None):
     # The export takes ten seconds, and many tests begin with the same one.
     template = pathlib.Path(_TEMPLATES.name, _digest(config, info))
     if not template.exists():
-        _write_workdir(template, config, info)
+        # One that is cut off is not taken for a whole one.
+        part = template.with_suffix(".part")
+        _write_workdir(part, config, info).rename(template)
     shutil.copytree(template, folder, dirs_exist_ok=True)
     return folder
 

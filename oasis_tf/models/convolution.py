@@ -54,7 +54,7 @@ def conv2d(x, kernel):
 
 @tf.custom_gradient
 def _conv2d_without_copies(x, kernel):
-    # The gradients may see no tensor from outside a branch that this is in.
+    # Within a branch of `tf.cond` gradients may use the branch's tensors only.
     x, kernel = tf.identity(x), tf.identity(kernel)
 
     def gradients(dy):

@@ -78,30 +78,28 @@ class Adam(keras.optimizers.Optimizer):
             self._first_moments = self.add_optimizer_variables(
                 variables, "first_moment"
             )
-        # In a graph one operation for each variable, instead of twenty.
-        self._move = tf.function(
-            self._move, autograph=False, reduce_retracing=True
-        )
 
     def update_step(self, gradient, variable, learning_rate):
         """Moves one variable (called by Keras, on each replica's copy)."""
         index = self._get_variable_index(variable)
-        moved = [variable, self._second_moments[index]]
+        variables = [variable, self._second_moments[index]]
         if self.beta_1 > 0:
-            moved.append(self._first_moments[index])
-        values = self._move(
+            variables.append(self._first_moments[index])
+        values = self._moved(
             gradient,
             tf.cast(learning_rate, variable.dtype),
             tf.convert_to_tensor(self.iterations),
-            *(tf.convert_to_tensor(v) for v in moved),
+            *(tf.convert_to_tensor(v) for v in variables),
         )
-        for one, value in zip(moved, values, strict=True):
+        for one, value in zip(variables, values, strict=True):
             self.assign(one, value)
 
-    def _move(
+    # In a graph one operation for each variable, instead of twenty.
+    @tf.function(autograph=False, reduce_retracing=True)
+    def _moved(
         self, gradient, learning_rate, iterations, value, second, first=None
     ):
-        """Returns the new value and moments, first that of the variable."""
+        """Returns [value, second moment, first moment where there is one]."""
         step = tf.cast(iterations + 1, value.dtype)
         second += (tf.square(gradient) - second) * (1 - self.beta_2)
         direction = gradient

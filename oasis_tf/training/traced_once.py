@@ -12,14 +12,19 @@ def traced_once(model, forward):
     their own, and called from then on; TensorFlow puts them in place where it
     runs the graph. What is computed is the same.
 
+    Not for a network that reduces over replicas as it runs, for which there is
+    no way out of a function. Not under XLA, which takes what a function
+    returns as known only at run time, shapes too.
+
     Args:
         model: built network.
         forward: function of tensors that calls `model` in training and returns
             its output. It uses no variable but the model's.
 
     Returns:
-        Function of the same tensors with the same output; statistics are
-        collected likewise.
+        Function of the same tensors with the same output. Gradients reach the
+        model's trainable variables, and statistics are collected, as without
+        it.
     """
 
     @tf.function(autograph=False)

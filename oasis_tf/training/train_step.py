@@ -210,10 +210,9 @@ def train_step(state, batch, draws, train, has_dont_care, perceptual_loss=None):
         return state.generator(noise, semantic_map, training=True)
 
     discriminate = partial(state.discriminator, training=True)
-    # XLA takes what leaves a function for known only at run time, also shapes.
     if not (tf.executing_eagerly() or train.jit_compile):
         discriminate = traced_once(state.discriminator, discriminate)
-        # Synchronized statistics cannot be collected within a function.
+        # Several replicas' generators reduce their batch statistics.
         if tf.distribute.get_strategy().num_replicas_in_sync == 1:
             generate = traced_once(state.generator, generate)
 
@@ -355,9 +354,6 @@ def _split(batch, num_parts):
 def compile_step(state, config, info, strategy, perceptual_loss=None):
     """Makes the function that runs one step on all replicas.
 
-    For a step on the CPU TensorFlow's optimizer leaves out `remapping`, from
-    then on in the whole process.
-
     Args:
         state: `TrainState`, made in the scope of `strategy`.
         config: `Config`.
@@ -380,11 +376,6 @@ def compile_step(state, config, info, strategy, perceptual_loss=None):
             "CUDA_VISIBLE_DEVICES=0. Received: "
             f"{strategy.num_replicas_in_sync} devices."
         )
-
-    if _is_for_cpu(train):
-        # TensorFlow's fusions win no time here. They cost seconds on starting,
-        # and fail, with a line in its log, at sums that two operations read.
-        tf.config.optimizer.set_experimental_options({"remapping": False})
 
     by_pieces = _is_by_pieces(train)
 
@@ -415,7 +406,27 @@ def compile_step(state, config, info, strategy, perceptual_loss=None):
         state.step.assign_add(1)
         return metrics
 
-    return step
+    def unfused_step(batch):
+        with _without_fusions():
+            return step(batch)
+
+    return unfused_step if _is_for_cpu(train) else step
+
+
+@contextlib.contextmanager
+def _without_fusions():
+    """Context in which TensorFlow fuses no operations of what it runs.
+
+    On a CPU that wins no time in training. It costs seconds on starting, and
+    fails, with a line in the log, at sums that two operations read.
+    """
+    before = tf.config.optimizer.get_experimental_options()
+    tf.config.optimizer.set_experimental_options({"remapping": False})
+    try:
+        yield
+    finally:
+        is_on = before.get("remapping", True)
+        tf.config.optimizer.set_experimental_options({"remapping": is_on})
 
 
 def convolving(train):

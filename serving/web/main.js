@@ -473,8 +473,8 @@ async function changeBackend(page) {
   query.set("backend", backend);
   history.replaceState(null, "", `?${query}`);
   await loadModel(page, backend);
-  if (!state) return openWith(page);
   isOfDrawing = true;
+  if (!state) return openWith(page);
   await redraw();
 }
 
@@ -512,8 +512,10 @@ async function openWith(page) {
   find("size").value = Math.max(2, height >> 3);
   showSize();
   if (examples.length) await guarded(() => startWithExample(examples[0]));
-  // What is wrong with the example stays on the page.
+  // Not `startWith`, which would take back what is wrong with the example.
   if (!state) show(stateOf(bands()));
+  // Once, should another back end have been chosen meanwhile.
+  if (!find("app").hidden) return;
   listenToPointer();
   listenToKeys();
   find("app").hidden = find("keys").hidden = false;

@@ -63,7 +63,7 @@ def test_a_convolution_by_hand():
     assert operation.written == 4 * 6 * 5
 
 
-# What is called as one operation is not counted.
+# The count does not look into functions.
 @mock.patch.object(train_step, "traced_once", lambda model, forward: forward)
 @pytest.mark.parametrize("lambda_labelmix", [10.0, 0.0])
 def test_a_training_step_is_what_tensorflow_counts(lambda_labelmix):

@@ -56,6 +56,25 @@ class Conv2DTest(tf.test.TestCase, parameterized.TestCase):
             scale = np.abs(b).max()
             self.assertAllClose(a, b, rtol=0, atol=1e-5 * scale)
 
+    def test_gradients_come_out_of_a_branch_in_a_function(self):
+        x, kernel = normal(1, 64, 64, 4), normal(3, 3, 4, 70)
+
+        @tf.function(autograph=False)
+        def convolve(x, kernel):
+            return tf.cond(
+                tf.reduce_sum(x) < 1e9,
+                lambda: convolution.conv2d(x, kernel),
+                lambda: tf.zeros([1, 64, 64, 70]),
+            )
+
+        expected = results(reference, x, kernel)
+        with convolution.without_copies():
+            outer = tf.function(lambda *xs: results(convolve, *xs))
+            found = outer(x, kernel)
+        for a, b in zip(found, expected, strict=True):
+            scale = np.abs(b).max()
+            self.assertAllClose(a, b, rtol=0, atol=1e-5 * scale)
+
     def test_large_images_are_convolved_by_the_transposed_operation(self):
         inputs = normal(1, 64, 64, 4), normal(3, 3, 4, 4)
         with convolution.without_copies():

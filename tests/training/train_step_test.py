@@ -1,5 +1,6 @@
 """The training step: replicas, precision, options."""
 
+import functools
 from unittest import mock
 
 import keras
@@ -70,6 +71,12 @@ class StepCase(tf.test.TestCase):
         return state, {name: float(value) for name, value in metrics.items()}
 
 
+def in_graph(*arguments):
+    """Does as `train_step`, which calls networks as functions in a graph."""
+    step = functools.partial(train_step.train_step, *arguments)
+    return tf.function(step, autograph=False)()
+
+
 def compiled_losses(config, strategy, num_steps):
     """Returns a state after some compiled steps, and each step's losses."""
     with strategy.scope():
@@ -88,7 +95,7 @@ def compiled_losses(config, strategy, num_steps):
     return state, history
 
 
-class ReplicasTest(tf.test.TestCase):
+class ReplicasTest(tf.test.TestCase, parameterized.TestCase):
     """Two replicas of batch B / 2 against one of batch B."""
 
     NUM_STEPS = 5
@@ -111,13 +118,15 @@ class ReplicasTest(tf.test.TestCase):
     @mock.patch.object(convolution, "_MANY_PIXELS", 1)
     @mock.patch.object(convolution, "_LARGE_MATRIX", 1)
     @mock.patch.object(processor, "is_onednn_slow_in_copying", lambda: True)
-    def test_convolutions_without_copies_learn_the_same(self):
+    @parameterized.parameters(1, 2)
+    def test_convolutions_without_copies_learn_the_same(self, num_replicas):
         with mock.patch.object(
             convolution, "_transposed", wraps=convolution._transposed
         ) as transposed:
-            _, found = compiled_losses(
-                small_config(), replicas.two_replicas(), 2
+            strategy = tf.distribute.MirroredStrategy(
+                [f"CPU:{i}" for i in range(num_replicas)]
             )
+            _, found = compiled_losses(small_config(), strategy, 2)
         transposed.assert_called()
         for one, two in zip(found, self.losses_of_two):
             self.assertAllClose(one, two, rtol=0, atol=1e-4)
@@ -445,6 +454,30 @@ class PrecisionTest(StepCase, parameterized.TestCase):
             )
 
 
+class GraphTest(StepCase, parameterized.TestCase):
+    @parameterized.parameters("float32", "mixed_bfloat16")
+    def test_a_step_in_a_graph_is_the_step_without_one(self, precision):
+        config = small_config(precision=precision)
+        other, expected = self.step(config)
+        state = train_step.create_state(config, S)
+        batch = tensors(tiny.batch())
+        draws = make_draws(config, batch)
+        found = in_graph(state, batch, draws, config.train, False)
+        tolerance = 1e-4 if precision == "float32" else 2e-2
+        self.assertAllClose(found, expected, rtol=tolerance)
+        for name in ("generator", "discriminator"):
+            for mine, theirs in zip(
+                getattr(state, f"{name}_optimizer")._second_moments,
+                getattr(other, f"{name}_optimizer")._second_moments,
+            ):
+                self.assertAllClose(
+                    np.linalg.norm(mine),
+                    np.linalg.norm(theirs),
+                    rtol=20 * tolerance,
+                    atol=1e-9,
+                )
+
+
 class StepInPartsTest(StepCase):
     def test_equal_halves_give_the_step_of_the_whole_batch(self):
         # Of equal halves, each half's batch statistics are the whole's. The
@@ -460,13 +493,8 @@ class StepInPartsTest(StepCase):
             state = train_step.create_state(config, S)
             self.bring_power_iterations_to_rest(state)
             tensors_ = tensors(batch)
-            metrics = train_step.train_step(
-                state,
-                tensors_,
-                make_draws(config, tensors_),
-                config.train,
-                has_dont_care=False,
-            )
+            draws = make_draws(config, tensors_)
+            metrics = in_graph(state, tensors_, draws, config.train, False)
             moments = [
                 tf.sqrt(moment)  # The gradient's size.
                 for optimizer in (
