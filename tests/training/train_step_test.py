@@ -114,11 +114,11 @@ class ReplicasTest(tf.test.TestCase, parameterized.TestCase):
             self.assertEqual(one.keys(), ALL_LOSSES)
             self.assertAllClose(one, two, rtol=0, atol=1e-4)
 
+    @parameterized.parameters(1, 2)
     @pytest.mark.slow
     @mock.patch.object(convolution, "_MANY_PIXELS", 1)
     @mock.patch.object(convolution, "_LARGE_MATRIX", 1)
     @mock.patch.object(processor, "is_onednn_slow_in_copying", lambda: True)
-    @parameterized.parameters(1, 2)
     def test_convolutions_without_copies_learn_the_same(self, num_replicas):
         with mock.patch.object(
             convolution, "_transposed", wraps=convolution._transposed
