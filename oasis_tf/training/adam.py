@@ -91,8 +91,8 @@ class Adam(keras.optimizers.Optimizer):
             tf.convert_to_tensor(self.iterations),
             *(tf.convert_to_tensor(v) for v in variables),
         )
-        for one, value in zip(variables, values, strict=True):
-            self.assign(one, value)
+        for moved, value in zip(variables, values, strict=True):
+            self.assign(moved, value)
 
     # In a graph one operation for each variable, instead of twenty.
     @tf.function(autograph=False, reduce_retracing=True)

@@ -12,9 +12,9 @@ def traced_once(model, forward):
     their own, and called from then on; TensorFlow puts them in place where it
     runs the graph. What is computed is the same.
 
-    Not for a network that reduces over replicas as it runs, for which there is
-    no way out of a function. Not under XLA, which takes what a function
-    returns as known only at run time, shapes too.
+    Not for a network that reduces over replicas as it runs: within a function
+    TensorFlow cannot wait for the others. Not under XLA, which takes what a
+    function returns as known only at run time, shapes too.
 
     Args:
         model: built network.

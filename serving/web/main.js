@@ -81,6 +81,7 @@ function show(next) {
   redraw();
 }
 
+/** Returns the state that a map begins with: one fresh look. */
 function stateOf(map) {
   const look = freshLook(map);
   return { map, from: look, to: look, share: 1 };
