@@ -11,6 +11,7 @@ writes what goes out, which is what a compiler makes of it.
 import dataclasses
 import math
 
+from oasis_tf.models import winograd
 from oasis_tf.models.piecewise import Windows
 
 FLOAT_BYTES = 4
@@ -140,16 +141,19 @@ def convolution(name, part, layer, size, **settings):
         **settings: other fields of `Operation`.
     """
     pixels, weights = math.prod(size), math.prod(layer.kernel.shape)
+    *_, channels, filters = layer.kernel.shape
     repeats, multiplied = 1, weights
-    if getattr(layer, "upsample", False):
+    if len(layer.kernel.shape) == 3:  # See `models/winograd.py`.
+        multiplied = weights / winograd.tile_of(layer.kernel) ** 2
+    elif getattr(layer, "upsample", False):
         # A transposed convolution of 4 x 4; see `models/resampling.py`.
         repeats, multiplied = 4, weights * 16 // 9
     return Operation(
         name,
         part,
-        flops=2 * pixels * multiplied,
-        read=pixels * layer.kernel.shape[2],
-        written=repeats * pixels * layer.kernel.shape[3],
+        flops=int(2 * pixels * multiplied),
+        read=pixels * channels,
+        written=repeats * pixels * filters,
         weights=weights,
         **settings,
     )

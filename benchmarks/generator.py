@@ -1,16 +1,18 @@
-"""Time and memory of a picture: dense, by pieces, and in plain PyTorch.
+"""Time and memory of a picture: fast, dense, and in plain PyTorch.
 
     python -m benchmarks.generator
     python -m benchmarks.generator --label_maps=FOLDER --sizes=256 --pytorch
     python -m benchmarks.generator --classes=35,151,183 --regions=100 \
         --batches=1,8 --sizes=128
 
-All have the same weights and as many threads, and take turns, so that what
-slows the machine down slows all; told are medians, and medians of the turns'
-ratios to the form by pieces. Maps are drawn: from one region to a label for
+Dense is SPADE at every pixel, with direct convolutions; "Pieces" is SPADE at
+each distinct neighbourhood; "Fast" has Winograd's convolutions besides, as what
+is exported. All have the same weights and as many threads, and take turns, so
+that what slows the machine down slows all; told are medians, and medians of the
+turns' ratios to the fast form. Maps are drawn: from one region to a label for
 every pixel, the worst case; or they are those of `--label_maps`. Memory is by
 how much a picture's peak is above what the process had before it. "Limit" is
-the time by pieces at least: its arithmetic (see `benchmarks/costs.py`) at the
+the fast form's time at least: its arithmetic (see `benchmarks/costs.py`) at the
 rate that a product of large matrices has in the same turns. Writes the table to
 stdout, and a plot to `--plot`.
 
@@ -71,7 +73,7 @@ _TORCH_PYTHON = flags.DEFINE_string(
 )
 _PLOT = flags.DEFINE_string("plot", "", "PNG file to write.")
 
-_DENSE, _PIECES, _TORCH = "Dense", "Pieces", "PyTorch"
+_DENSE, _PIECES, _FAST, _TORCH = "Dense", "Pieces", "Fast", "PyTorch"
 _MATRIX = 1024  # Rows and columns of the product that tells the rate.
 
 
@@ -87,10 +89,11 @@ class _Row:
         share: of the pixels, in the finest resolution, whose neighbourhood of
             5 x 5 pixels is another one than those before.
         seconds: {form: list, one for each turn}.
-        limits: seconds that the arithmetic by pieces takes at least, likewise.
+        limits: seconds that the fast form's arithmetic takes at least,
+            likewise.
         memory: {form: bytes}, the most of all maps.
-        difference: {form: largest difference from the pictures by pieces, of
-            numbers in [-1, 1]}.
+        difference: {form: largest difference from the fast form's pictures,
+            of numbers in [-1, 1]}.
     """
 
     name: str
@@ -104,14 +107,14 @@ class _Row:
     difference: dict
 
     def ratio(self, form):
-        """Returns by how much the form by pieces is faster than another."""
-        pairs = zip(self.seconds[form], self.seconds[_PIECES])
+        """Returns by how much the fast form is faster than another."""
+        pairs = zip(self.seconds[form], self.seconds[_FAST])
         return statistics.median(a / b for a, b in pairs)
 
     def cells(self, forms):
         """Returns the texts of a table's row."""
         median = {f: statistics.median(self.seconds[f]) for f in forms}
-        others = [f for f in forms if f != _PIECES]
+        others = [f for f in forms if f != _FAST]
         limit = statistics.median(self.limits)
         return [
             self.name,
@@ -131,12 +134,12 @@ def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"Unknown arguments: {argv[1:]}.")
     tf.config.threading.set_intra_op_parallelism_threads(num_processors())
-    forms = [_DENSE, _PIECES] + ([_TORCH] if _PYTORCH.value else [])
-    others = [f for f in forms if f != _PIECES]
+    forms = [_DENSE, _PIECES, _FAST] + ([_TORCH] if _PYTORCH.value else [])
+    others = [f for f in forms if f != _FAST]
     header = ["Maps", "Size", "S", "B", "Distinct", *forms, "Limit"]
-    header += [f"{f} / pieces" for f in others]
+    header += [f"{f} / fast" for f in others]
     header += [f"{f}, memory" for f in forms]
-    header += [f"{f} - pieces" for f in others]
+    header += [f"{f} - fast" for f in others]
     rows = []
     try:
         for generator in _make_generators():
@@ -215,6 +218,7 @@ class _Forms:
 
     Attributes:
         generator: `Generator`.
+        fast_network: its fast form.
         draw: {form: function of z `[B, Z]`, a label map `[B, H, W]` and
             `is_measured` that returns the image `[B, H, W, 3]` and the
             seconds}.
@@ -224,12 +228,14 @@ class _Forms:
 
     def __init__(self, generator):
         self.generator = generator
-        self._network = inference_form(generator)
+        direct = inference_form(generator)
+        self.fast_network = inference_form(generator, has_winograd=True)
         self._peak = None
         self._stack = contextlib.ExitStack()
         self.draw = {
-            _DENSE: self._timed(self._dense),
-            _PIECES: self._timed(self._pieces),
+            _DENSE: self._timed(self._dense(direct)),
+            _PIECES: self._timed(self._pieces(direct)),
+            _FAST: self._timed(self._pieces(self.fast_network)),
         }
         self.memory = dict.fromkeys(self.draw, lambda: self._peak.increase)
         if _PYTORCH.value:
@@ -240,14 +246,17 @@ class _Forms:
             self.draw[_TORCH] = pytorch.draw
             self.memory[_TORCH] = lambda: pytorch.peak_memory().increase
 
-    def _dense(self, z, label_map):
-        noise = global_noise(z, tf.unstack(tf.shape(label_map)[1:]))
-        semantic_map = one_hot(label_map, self.generator.semantic_channels)
-        return self._network(noise, semantic_map)
+    def _dense(self, network):
+        def draw(z, label_map):
+            noise = global_noise(z, tf.unstack(tf.shape(label_map)[1:]))
+            return network(noise, one_hot(label_map, network.semantic_channels))
 
-    def _pieces(self, z, label_map):
-        return self._network.draw_pieces(
-            _pieces_of(z, label_map, self.generator.semantic_channels)
+        return draw
+
+    def _pieces(self, network):
+        channels = network.semantic_channels
+        return lambda z, label_map: network.draw_pieces(
+            _pieces_of(z, label_map, channels)
         )
 
     def _timed(self, form):
@@ -299,9 +308,9 @@ def _measure(forms, name, size, maps, batch):
             images[form], _ = draw(z, label_map, is_measured=True)
             row.memory[form] = max(row.memory[form], forms.memory[form]())
         for form, image in images.items():
-            difference = float(np.abs(image - images[_PIECES]).max())
+            difference = float(np.abs(image - images[_FAST]).max())
             row.difference[form] = max(row.difference[form], difference)
-        share, flops = _arithmetic(generator, z[:1], label_map[:1])
+        share, flops = _arithmetic(forms.fast_network, z[:1], label_map[:1])
         row.share += share / len(maps)
         for _ in range(_TURNS.value):
             for form, draw in forms.draw.items():
@@ -312,7 +321,7 @@ def _measure(forms, name, size, maps, batch):
 
 
 def _arithmetic(generator, z, label_map):
-    """Returns the share of distinct neighbourhoods, and flops by pieces."""
+    """Returns the share of distinct neighbourhoods, and flops."""
     pieces = _pieces_of(tf.constant(z), label_map, generator.semantic_channels)
     distinct = [None] + [
         costs.Distinct.of(here) if Neighbourhoods(here).are_few else None
@@ -343,14 +352,14 @@ def _plot(rows, others):
             )
             axes.plot(
                 *zip(*mine),
-                ["o-", "s--"][i],
+                ["o-", "^:", "s--"][i],
                 color=f"C{j}",
                 label=f"{form}, {size} x {size}",
             )
     axes.axhline(1, color="gray", linewidth=1)
     axes.set_xscale("log")
     axes.set_xlabel("Pixels with another 5 x 5 neighbourhood / %")
-    axes.set_ylabel("Time / time by pieces")
+    axes.set_ylabel("Time / time of the fast form")
     axes.legend()
     fig.savefig(_PLOT.value, dpi=120)
 

@@ -1,11 +1,12 @@
-"""Time of a served picture: the dense export and the one by pieces.
+"""Time of a served picture: the dense export and faster ones.
 
     python -m benchmarks.served_forms
     python -m benchmarks.served_forms --label_maps=FOLDER --num_maps=6
 
-Exports an untrained generator of `--dataset`'s widths in both forms, serves
-both with one local server, and asks each for the same pictures by gRPC, in
-turns. Told is the time a client waits, and the largest difference of levels.
+Exports an untrained generator of `--dataset`'s widths in several forms, serves
+all with one local server, and asks each for the same pictures by gRPC, in
+turns. Told is the time a client waits, the size of the export, and the largest
+difference of levels from the dense form.
 """
 
 import contextlib
@@ -33,8 +34,14 @@ from oasis_tf import config as config_lib
 from oasis_tf.data.colors import distinct_colors
 from oasis_tf.data.dataset import DatasetInfo
 from oasis_tf.exporters import saved_model
-from oasis_tf.exporters.served_generator import FORMS
 from oasis_tf.models.generator import build_generator
+
+_EXPORTS = {
+    "dense": {"form": "dense", "convolutions": "direct"},
+    "piecewise": {"form": "piecewise", "convolutions": "direct"},
+    "fast": {"form": "piecewise", "convolutions": "winograd"},
+}
+"""Options of `export_generator`; the last are its defaults."""
 
 _NUM_CLASSES = flags.DEFINE_integer("num_classes", 183, "S.")
 
@@ -55,7 +62,7 @@ def main(argv):
     with tempfile.TemporaryDirectory() as folder:
         _export(config, pathlib.Path(folder))
         with _server(pathlib.Path(folder)) as channel:
-            _compare(channel, maps)
+            _compare(channel, maps, pathlib.Path(folder))
 
 
 def _read_maps(size):
@@ -81,9 +88,9 @@ def _export(config, folder):
         {i: i for i in range(channels)},
         has_dont_care=False,
     )
-    for form in FORMS:
+    for form, options in _EXPORTS.items():
         saved_model.export_generator(
-            generator, config, info, folder / form, 1, form=form
+            generator, config, info, folder / form, 1, **options
         )
 
 
@@ -96,7 +103,7 @@ def _server(folder):
     models = "".join(
         f'config {{ name: "{form}" base_path: "{folder / form}" '
         'model_platform: "tensorflow" }\n'
-        for form in FORMS
+        for form in _EXPORTS
     )
     path = folder / "models.config"
     path.write_text(f"model_config_list {{\n{models}}}\n")
@@ -119,28 +126,34 @@ def _server(folder):
         process.wait()
 
 
-def _compare(channel, maps):
+def _compare(channel, maps, folder):
     stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-    seconds = {form: [] for form in FORMS}
-    largest = 0
+    seconds = {form: [] for form in _EXPORTS}
+    difference = dict.fromkeys(_EXPORTS, 0)
     for i, label_map in enumerate(maps):
         for turn in range(1 + FLAGS.turns):
             images = {}
-            for form in FORMS:
+            for form in _EXPORTS:
                 request = _request(form, label_map, seed=i)
                 start = time.perf_counter()
                 answer = stub.Predict(request)
                 if turn > 0:  # The first one is slower.
                     seconds[form].append(time.perf_counter() - start)
-                images[form] = tf.make_ndarray(answer.outputs["image"])
-            first, second = (image.astype(int) for image in images.values())
-            largest = max(largest, np.abs(first - second).max())
-    print("| Export | A picture |\n| --- | --- |")
-    for form in FORMS:
-        print(f"| {form} | {1e3 * statistics.median(seconds[form]):.0f} ms |")
-    pairs = zip(seconds["dense"], seconds["piecewise"])
-    ratio = statistics.median(a / b for a, b in pairs)
-    print(f"\nDense / piecewise: {ratio:.2f}; at most {largest} of 255 levels.")
+                image = tf.make_ndarray(answer.outputs["image"])
+                images[form] = image.astype(int)
+                largest = np.abs(images[form] - images["dense"]).max()
+                difference[form] = max(difference[form], largest)
+    print("| Export | A picture | Dense / this | Size | Levels from dense |")
+    print("| --- " * 5 + "|")
+    for form in _EXPORTS:
+        pairs = zip(seconds["dense"], seconds[form])
+        ratio = statistics.median(a / b for a, b in pairs)
+        files = (folder / form).rglob("*")
+        megabytes = sum(f.stat().st_size for f in files if f.is_file()) / 1e6
+        print(
+            f"| {form} | {1e3 * statistics.median(seconds[form]):.0f} ms "
+            f"| {ratio:.2f} | {megabytes:.0f} MB | {difference[form]} of 255 |"
+        )
 
 
 def _request(form, label_map, seed):

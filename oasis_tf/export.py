@@ -65,6 +65,14 @@ _FORM = flags.DEFINE_enum(
     "How SPADE computes: at each distinct neighbourhood, which is faster on "
     "CPUs, or at every pixel.",
 )
+_CONVOLUTIONS = flags.DEFINE_enum(
+    "convolutions",
+    None,
+    ["winograd", "direct"],
+    "Winograd's take less time on CPUs and more room in the file; GPUs choose "
+    "by themselves. Default: winograd for float32 weights, the only ones that "
+    "it goes with.",
+)
 _MAX_PIXELS = flags.DEFINE_integer(
     "max_pixels",
     2**20,
@@ -96,6 +104,7 @@ _OPTIONS = {
         _WEIGHTS,
         _IMAGE_FORMAT,
         _FORM,
+        _CONVOLUTIONS,
         _MAX_PIXELS,
     ),
     "tflite": (_PRECISION, _SIZE, _LABEL_MAPS),
@@ -200,7 +209,11 @@ def _export_saved_models():
     workdir = _WORKDIR.value
     config, info, _ = model_files.find_checkpoints(workdir)
     out = pathlib.Path(_OUT.value or pathlib.Path(workdir, model_files.EXPORT))
-    options = {"weights": _WEIGHTS.value, "max_pixels": _MAX_PIXELS.value}
+    options = {
+        "weights": _WEIGHTS.value,
+        "max_pixels": _MAX_PIXELS.value,
+        "convolutions": _CONVOLUTIONS.value,
+    }
     generator, step = networks.averaged_generator(workdir)
     jobs = [
         (

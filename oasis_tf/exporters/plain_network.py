@@ -18,9 +18,7 @@ class PlainNetwork(tf.Module):
 
     def __init__(self, network, weights="float32"):
         super().__init__(name="plain_network")
-        places = [  # Of u and v nothing is read.
-            v for v in network.variables if v.name not in ("u", "v")
-        ]
+        places = network.variables
         self.weights = [
             tf.Variable(
                 tf.cast(v.value, weights if v.name == "kernel" else v.dtype),

@@ -22,7 +22,7 @@ def export_generator(generator, config, info, directory, version, **options):
         directory: of the versions.
         version: int, 1 or more.
         **options: of `ServedGenerator`: weights, max_pixels, image_format,
-            form.
+            form, convolutions.
 
     Returns:
         The version's folder, `pathlib.Path`. One that is there is kept.
@@ -44,7 +44,7 @@ def export_segmenter(
     Args:
         discriminator: `Discriminator`.
         config, info, directory, version: as for `export_generator`.
-        **options: of `ServedSegmenter`: weights, max_pixels.
+        **options: of `ServedSegmenter`: weights, max_pixels, convolutions.
 
     Returns:
         The version's folder, `pathlib.Path`. One that is there is kept.

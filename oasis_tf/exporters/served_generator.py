@@ -9,6 +9,7 @@ from oasis_tf.data.label_map import one_hot
 from oasis_tf.data.label_map import ranges
 from oasis_tf.exporters import png
 from oasis_tf.exporters.served_network import ServedNetwork
+from oasis_tf.exporters.served_network import check_choice
 from oasis_tf.exporters.signatures import Argument
 from oasis_tf.exporters.signatures import Signature
 from oasis_tf.models import noise as noise_lib
@@ -49,7 +50,7 @@ class ServedGenerator(ServedNetwork):
         noise: "image", "pixel" or "none", as the generator was trained.
         image_size: (height, width) of the training images.
         weights: see `ServedNetwork`.
-        max_pixels: see `ServedNetwork`.
+        max_pixels, convolutions: see `ServedNetwork`.
         image_format: "png" or "jpeg": what `image_bytes` holds.
         form: how SPADE computes: "piecewise", at each distinct neighbourhood
             of label map and noise; "dense", at every pixel.
@@ -65,17 +66,11 @@ class ServedGenerator(ServedNetwork):
         max_pixels=2**20,
         image_format="png",
         form="piecewise",
+        convolutions=None,
     ):
-        super().__init__(generator, info, weights, max_pixels)
-        for name, value, choices in (
-            ("image_format", image_format, IMAGE_FORMATS),
-            ("form", form, FORMS),
-        ):
-            if value not in choices:
-                raise ValueError(
-                    f"`{name}` must be one of {', '.join(choices)}. "
-                    f"Received: {value!r}."
-                )
+        super().__init__(generator, info, weights, max_pixels, convolutions)
+        check_choice("image_format", image_format, IMAGE_FORMATS)
+        check_choice("form", form, FORMS)
         self._noise = noise
         self._channels = generator.noise_channels
         self._semantic_channels = generator.semantic_channels

@@ -11,6 +11,7 @@ from oasis_tf.exporters.signatures import describe
 from oasis_tf.models.inference_form import inference_form
 
 WEIGHT_DTYPES = ("float32", "float16", "bfloat16")
+CONVOLUTIONS = ("winograd", "direct")
 
 _DESCRIBE = Signature(
     "Tells what a client needs to know, as JSON texts.",
@@ -33,16 +34,28 @@ class ServedNetwork(PlainNetwork):
             when the model runs; all else is float32 anyway.
         max_pixels: the most pixels, batch times height times width, that run
             at a time.
+        convolutions: "winograd", which on CPUs takes less time, with larger
+            kernels (see `models/winograd.py`), or "direct". None for the
+            former with float32 weights. Those of 16 bits go with the latter
+            only: brought to the points, their rounding would show.
     """
 
-    def __init__(self, network, info, weights, max_pixels):
-        if weights not in WEIGHT_DTYPES:
+    def __init__(self, network, info, weights, max_pixels, convolutions=None):
+        check_choice("weights", weights, WEIGHT_DTYPES)
+        if convolutions is None:
+            convolutions = "winograd" if weights == "float32" else "direct"
+        check_choice("convolutions", convolutions, CONVOLUTIONS)
+        if convolutions == "winograd" and weights != "float32":
             raise ValueError(
-                f"`weights` must be one of {', '.join(WEIGHT_DTYPES)}. "
-                f"Received: {weights!r}."
+                "`convolutions` must be direct with weights of 16 bits. "
+                f"Received: 'winograd' with weights={weights!r}."
             )
-        super().__init__(inference_form(network), weights)
+        network_copy = inference_form(
+            network, has_winograd=convolutions == "winograd"
+        )
+        super().__init__(network_copy, weights)
         self.info = info
+        self._convolutions = convolutions
         self._max_pixels = max_pixels
         self._size_multiple = network.size_multiple
 
@@ -68,6 +81,7 @@ class ServedNetwork(PlainNetwork):
         return {
             "size_multiple": self._size_multiple,
             "max_pixels": self._max_pixels,
+            "convolutions": self._convolutions,
         }
 
     def _check_size(self, name, shape):
@@ -166,6 +180,15 @@ class ServedNetwork(PlainNetwork):
         ]
         with tf.control_dependencies(checks):
             return tf.identity(first)
+
+
+def check_choice(name, value, choices):
+    """Raises a ValueError if an option is none of its choices."""
+    if value not in choices:
+        raise ValueError(
+            f"`{name}` must be one of {', '.join(choices)}. "
+            f"Received: {value!r}."
+        )
 
 
 def _num_pixels(shapes):

@@ -19,7 +19,7 @@ class ServedSegmenter(ServedNetwork):
         info: `DatasetInfo`.
         image_size: (height, width) of the training images.
         weights: see `ServedNetwork`.
-        max_pixels: see `ServedNetwork`.
+        max_pixels, convolutions: see `ServedNetwork`.
     """
 
     def __init__(
@@ -29,8 +29,9 @@ class ServedSegmenter(ServedNetwork):
         image_size,
         weights="float32",
         max_pixels=2**20,
+        convolutions=None,
     ):
-        super().__init__(discriminator, info, weights, max_pixels)
+        super().__init__(discriminator, info, weights, max_pixels, convolutions)
         self._image_size = tuple(image_size)
         self._segment = tf.function(
             self._segment_image,

@@ -1,7 +1,7 @@
 """Networks without what only training needs."""
 
 
-def inference_form(network, has_fused_norm=True):
+def inference_form(network, has_fused_norm=True, has_winograd=False):
     """Returns a copy of a network that computes the same with less.
 
     Its kernels are divided by their largest singular value once and for all,
@@ -11,6 +11,9 @@ def inference_form(network, has_fused_norm=True):
         network: built `Generator` or `Discriminator`.
         has_fused_norm: whether batch norm is one operation, for runtimes that
             have it, or products and sums, for any.
+        has_winograd: whether convolutions are `winograd.conv2d` where that is
+            faster on CPUs; their kernels are larger, and sums are rounded in
+            another order.
 
     Returns:
         Another one of the same class, which cannot be trained on.
@@ -23,7 +26,7 @@ def inference_form(network, has_fused_norm=True):
         mine.assign(original.value)
     for block in copy.residual_blocks:
         for conv in block.spectral_convs:
-            conv.fold()
+            conv.fold(has_winograd)
         for norm in getattr(block, "batch_norms", []):  # The generator's.
             norm.is_fused = has_fused_norm
     return copy

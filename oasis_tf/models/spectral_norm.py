@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from oasis_tf.models import winograd
 from oasis_tf.models.convolution import conv2d
 from oasis_tf.models.resampling import upsample_conv2d
 
@@ -105,6 +106,7 @@ class SpectralConv2D(keras.layers.Layer):
         self.upsample = upsample
         self.initial_gain = initial_gain
         self._is_folded = False
+        self._is_transformed = False
 
     def build(self, x_shape):
         size = self.kernel_size
@@ -157,14 +159,34 @@ class SpectralConv2D(keras.layers.Layer):
             sigma = tf.reduce_sum(tf.linalg.matvec(matrix, u) * v)
         return kernel / sigma
 
-    def fold(self):
+    def fold(self, has_winograd=False):
         """Divides the stored kernel by sigma, once and for all.
 
-        From then on the layer is a plain convolution, of u and v nothing is
-        read, and it cannot be trained any more.
+        From then on the layer is a plain convolution, u and v are gone, and it
+        cannot be trained any more.
+
+        Args:
+            has_winograd: whether to store what `winograd.conv2d` takes, where
+                that is faster.
         """
-        self.kernel.assign(self.normalized_kernel())
+        kernel = self.normalized_kernel()
+        tile = 0 if self.upsample else winograd.tile_size(kernel.shape)
+        for variable in (self.kernel, self.u, self.v):
+            self._untrack_variable(variable)
+        self.u = self.v = None
         self._is_folded = True
+        self._is_transformed = has_winograd and tile > 0
+        if self._is_transformed:
+            kernel = winograd.transform_kernel(kernel, tile)
+        # As Keras does where it quantizes: a built layer takes no variables.
+        self._tracker.unlock()
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=kernel.shape,
+            initializer=lambda *_, **__: kernel,
+            autocast=False,
+        )
+        self._tracker.lock()
 
     def call(self, x, training=False):
         # Not before x is there: a copy of all kernels at a time is large.
@@ -172,6 +194,8 @@ class SpectralConv2D(keras.layers.Layer):
             kernel = self.normalized_kernel(training)
         if self.upsample:
             y = upsample_conv2d(x, kernel)
+        elif self._is_transformed:
+            y = winograd.conv2d(x, kernel)
         else:
             y = conv2d(x, tf.cast(kernel, x.dtype))
         if self.use_bias:

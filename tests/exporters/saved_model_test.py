@@ -28,6 +28,7 @@ from oasis_tf.models import noise as noise_lib
 from oasis_tf.models.discriminator import Discriminator
 from oasis_tf.models.generator import Generator
 from tests import tiny
+from tests import trained
 
 SEMANTIC_CHANNELS = tiny.SEMANTIC_CHANNELS
 TOP = SEMANTIC_CHANNELS - 1
@@ -608,7 +609,31 @@ class OptionsTest(SavedModelTest):
         self.assertIn("Conv2D", kinds)
         self.assertNotIn("Unique", kinds)
 
-    @parameterized.parameters("weights", "image_format", "form")
+    def test_wide_kernels_are_stored_for_winograds_convolution(self):
+        config = tiny.config(generator={"channels": (128, 128, 64)})
+        wide = trained.calm_generator(config)
+        z = np.float32([[1, -1], [0, 2], [-2, 1]])
+        label_map = halves()
+        folder = saved_model.export_generator(
+            wide, config, Builder.INFO, self.get_temp_dir(), 1
+        )
+        self.model = tf.saved_model.load(str(folder))
+        ranks = {
+            v.name: len(v.shape)
+            for v in self.model.signatures["synthesize"].variables
+        }
+        self.assertEqual(ranks["generator/block_0/conv_0/kernel:0"], 3)
+        self.assertEqual(ranks["generator/block_1/conv_0/kernel:0"], 4)
+        image = self.ask("synthesize_from_noise", label_map=label_map, z=z)
+        noise = noise_lib.global_noise(z, (32, 32))
+        expected = to_uint8(wide(noise, one_hot(label_map, SEMANTIC_CHANNELS)))
+        self.assertAllClose(image, expected, rtol=0, atol=1)
+
+    def test_winograd_goes_with_float32_only(self):
+        with self.assertRaisesRegex(ValueError, "weights='float16'"):
+            self.export(weights="float16", convolutions="winograd")
+
+    @parameterized.parameters("weights", "image_format", "form", "convolutions")
     def test_other_choices_are_refused(self, option):
         with self.assertRaisesRegex(ValueError, f"`{option}` must be one of"):
             self.export(**{option: "int4"})

@@ -5,6 +5,7 @@ import tensorflow as tf
 from absl.testing import parameterized
 
 from oasis_tf.models.inference_form import inference_form
+from tests import tiny
 from tests import trained
 
 GENERATOR, DISCRIMINATOR = trained.networks()
@@ -15,6 +16,28 @@ SEMANTIC_MAP = tf.one_hot(
     GENERATOR.semantic_channels,
 )
 IMAGE = RNG.uniform(-1, 1, [2, 8, 8, 3]).astype(np.float32)
+INPUTS = {"generator": (NOISE, SEMANTIC_MAP), "discriminator": (IMAGE,)}
+
+
+def wide_networks():
+    """Returns networks with as many channels as Winograd's convolution takes.
+
+    Their singular values fit, or rounding errors would grow.
+    """
+    config = tiny.config(
+        generator={"channels": (128, 128, 64)},
+        discriminator={"channels": (64, 128)},
+    )
+    _, discriminator = trained.networks(config)
+    for _ in range(10):
+        discriminator(IMAGE, training=True)
+    return {
+        "generator": trained.calm_generator(config),
+        "discriminator": discriminator,
+    }
+
+
+WIDE = wide_networks()
 
 
 class InferenceFormTest(tf.test.TestCase, parameterized.TestCase):
@@ -42,6 +65,30 @@ class InferenceFormTest(tf.test.TestCase, parameterized.TestCase):
                 num_kernels += 1
         expected = sum(v.path.endswith("/u") for v in network.variables)
         self.assertEqual(num_kernels, expected)
+
+    @parameterized.named_parameters(
+        ("generator", "generator"), ("discriminator", "discriminator")
+    )
+    def test_winograd_computes_the_same(self, name):
+        network, inputs = WIDE[name], INPUTS[name]
+        copy = inference_form(network, has_winograd=True)
+        ranks = {
+            len(conv.kernel.shape)
+            for block in copy.residual_blocks
+            for conv in block.spectral_convs
+        }
+        self.assertEqual(ranks, {3, 4})
+        expected = inference_form(network)(*inputs)
+        self.assertAllClose(
+            copy(*inputs), expected, rtol=0, atol=1e-5 * np.std(expected)
+        )
+
+    def test_variables_are_those_that_are_computed_with(self):
+        copy = inference_form(WIDE["generator"], has_winograd=True)
+        names = {v.path.rpartition("/")[2] for v in copy.variables}
+        self.assertEqual(
+            names, {"kernel", "bias", "moving_mean", "moving_variance"}
+        )
 
     def test_the_network_itself_stays(self):
         before = [v.numpy() for v in GENERATOR.variables]
