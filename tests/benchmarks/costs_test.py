@@ -113,6 +113,18 @@ def test_a_convolution_of_repeated_pixels_by_hand():
 
 
 @pytest.mark.slow
+def test_a_convolution_by_winograd_by_hand():
+    layer = SpectralConv2D(128)
+    layer.build([None, 8, 12, 256])
+    layer.fold(has_winograd=True)
+    operation = costs.convolution("name", "main", layer, (8, 12))
+    assert operation.weights == 6 * 6 * 256 * 128
+    # A product of 36 entries for each tile of 4 x 4 pixels.
+    assert operation.flops == 2 * (2 * 3) * 36 * 256 * 128
+    assert operation.read == 8 * 12 * 256
+    assert operation.written == 8 * 12 * 128
+
+
 def test_the_generator_of_full_width_is_what_tensorflow_counts():
     generator = build_generator(config_lib.load("coco_stuff").generator, 183)
     counted = count(
