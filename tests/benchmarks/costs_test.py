@@ -112,7 +112,6 @@ def test_a_convolution_of_repeated_pixels_by_hand():
     assert operation.written == 8 * 12 * 5
 
 
-@pytest.mark.slow
 def test_a_convolution_by_winograd_by_hand():
     layer = SpectralConv2D(128)
     layer.build([None, 8, 12, 256])
@@ -125,6 +124,7 @@ def test_a_convolution_by_winograd_by_hand():
     assert operation.written == 8 * 12 * 128
 
 
+@pytest.mark.slow
 def test_the_generator_of_full_width_is_what_tensorflow_counts():
     generator = build_generator(config_lib.load("coco_stuff").generator, 183)
     counted = count(
