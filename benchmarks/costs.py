@@ -142,16 +142,18 @@ def convolution(name, part, layer, size, **settings):
     """
     pixels, weights = math.prod(size), math.prod(layer.kernel.shape)
     *_, channels, filters = layer.kernel.shape
-    repeats, multiplied = 1, weights
-    if len(layer.kernel.shape) == 3:  # See `models/winograd.py`.
-        multiplied = weights / winograd.tile_of(layer.kernel) ** 2
+    repeats, products = 1, pixels * weights
+    if len(layer.kernel.shape) == 3:
+        # Winograd's, without the sums before and after the products.
+        tile = winograd.tile_of(layer.kernel)
+        products = math.prod(-(-n // tile) for n in size) * weights
     elif getattr(layer, "upsample", False):
         # A transposed convolution of 4 x 4; see `models/resampling.py`.
-        repeats, multiplied = 4, weights * 16 // 9
+        repeats, products = 4, pixels * weights * 16 // 9
     return Operation(
         name,
         part,
-        flops=int(2 * pixels * multiplied),
+        flops=2 * products,
         read=pixels * channels,
         written=repeats * pixels * filters,
         weights=weights,
@@ -309,7 +311,7 @@ def discriminator_operations(discriminator, size):
 def _down(name, block, size):
     """Returns the operations of a halving `DiscriminatorBlock`."""
     pixels = math.prod(size)
-    x = pixels * block.conv_0.kernel.shape[2]
+    x = pixels * block.conv_0.kernel.shape[-2]
     y = pixels * block.filters
     operations = [
         _between(f"{name}/image", kept=x)
@@ -346,7 +348,7 @@ def _up(name, block, size, is_joined):
         is_joined: whether that is joined from two feature maps.
     """
     pixels = math.prod(size)
-    x = pixels * block.conv_0.kernel.shape[2]
+    x = pixels * block.conv_0.kernel.shape[-2]
     y = 4 * pixels * block.filters
     operations = [
         _between(f"{name}/act_0", read=x, written=x, kept=x),

@@ -69,9 +69,9 @@ _CONVOLUTIONS = flags.DEFINE_enum(
     "convolutions",
     None,
     ["winograd", "direct"],
-    "Winograd's take less time on CPUs and more room in the file; GPUs choose "
-    "by themselves. Default: winograd for float32 weights, the only ones that "
-    "it goes with.",
+    "Winograd's take less time on CPUs and more room in the file; give direct "
+    "for GPUs. Default: winograd for float32 weights, the only ones that it "
+    "goes with.",
 )
 _MAX_PIXELS = flags.DEFINE_integer(
     "max_pixels",
@@ -122,7 +122,7 @@ def main():
 
 
 def _check_options():
-    """Raises a ValueError for an option of another format."""
+    """Raises a ValueError for options that do not go together."""
     takes = _OPTIONS[_FORMAT.value]
     for options in _OPTIONS.values():
         for flag in options:
@@ -131,6 +131,11 @@ def _check_options():
                     f"`--{flag.name}` must go without "
                     f"`--format={_FORMAT.value}`. Received: {flag.value!r}."
                 )
+    if _CONVOLUTIONS.value == "winograd" and _WEIGHTS.value != "float32":
+        raise ValueError(
+            f"`--{_CONVOLUTIONS.name}=winograd` must go with "
+            f"`--{_WEIGHTS.name}=float32`. Received: {_WEIGHTS.value!r}."
+        )
 
 
 def _export_light():

@@ -103,6 +103,10 @@ def test_options_reach_the_model(folder):
         (["--name=segmenter"], "must differ. Received: 'segmenter'"),
         (["--workdir=missing"], "which does not exist"),
         (["--weights=int4"], "--weights"),
+        (
+            ["--weights=float16", "--convolutions=winograd"],
+            "`--convolutions=winograd` must go with `--weights=float32`",
+        ),
         (["--version=0"], "--version"),
         (["--out=run/config.json"], "`--out` must be a folder"),
     ],

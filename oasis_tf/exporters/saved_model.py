@@ -28,7 +28,8 @@ def export_generator(generator, config, info, directory, version, **options):
         The version's folder, `pathlib.Path`. One that is there is kept.
 
     Raises:
-        ValueError: if an option is none of its choices.
+        ValueError: if an option is none of its choices, or `convolutions` do
+            not go with `weights`.
     """
     served = ServedGenerator(
         generator, info, config.generator.noise, config.image_size, **options
@@ -50,7 +51,8 @@ def export_segmenter(
         The version's folder, `pathlib.Path`. One that is there is kept.
 
     Raises:
-        ValueError: if an option is none of its choices.
+        ValueError: if an option is none of its choices, or `convolutions` do
+            not go with `weights`.
     """
     served = ServedSegmenter(discriminator, info, config.image_size, **options)
     return _write(served, "segment", config, directory, version)

@@ -38,6 +38,10 @@ class ServedNetwork(PlainNetwork):
             kernels (see `models/winograd.py`), or "direct". None for the
             former with float32 weights. Those of 16 bits go with the latter
             only: brought to the points, their rounding would show.
+
+    Raises:
+        ValueError: if `weights` or `convolutions` are none of their choices, or
+            do not go together.
     """
 
     def __init__(self, network, info, weights, max_pixels, convolutions=None):

@@ -16,7 +16,8 @@ def inference_form(network, has_fused_norm=True, has_winograd=False):
             another order.
 
     Returns:
-        Another one of the same class, which cannot be trained on.
+        Another one of the same class, which cannot be trained on, nor brought
+        to this form again.
     """
     copy = type(network).from_config(
         network.get_config() | {"dtype": "float32"}

@@ -162,13 +162,24 @@ class SpectralConv2D(keras.layers.Layer):
     def fold(self, has_winograd=False):
         """Divides the stored kernel by sigma, once and for all.
 
-        From then on the layer is a plain convolution, u and v are gone, and it
-        cannot be trained any more.
+        From then on the layer is a plain convolution, without u and v among
+        its variables. It cannot be trained any more, nor saved by Keras.
 
         Args:
             has_winograd: whether to store what `winograd.conv2d` takes, where
                 that is faster.
+
+        Raises:
+            ValueError: if the layer is folded already, or computes in another
+                type than float32 with `has_winograd`.
         """
+        if self._is_folded:
+            raise ValueError(f"The layer must not be folded. Received: {self}.")
+        if has_winograd and self.compute_dtype != "float32":
+            raise ValueError(
+                "`has_winograd` is for layers that compute in float32. "
+                f"Received: one that computes in {self.compute_dtype}."
+            )
         kernel = self.normalized_kernel()
         tile = 0 if self.upsample else winograd.tile_size(kernel.shape)
         for variable in (self.kernel, self.u, self.v):

@@ -27,6 +27,7 @@ from oasis_tf.exporters.served_generator import ServedGenerator
 from oasis_tf.models import noise as noise_lib
 from oasis_tf.models.discriminator import Discriminator
 from oasis_tf.models.generator import Generator
+from oasis_tf.models.generator import build_generator
 from tests import tiny
 from tests import trained
 
@@ -628,6 +629,21 @@ class OptionsTest(SavedModelTest):
         noise = noise_lib.global_noise(z, (32, 32))
         expected = to_uint8(wide(noise, one_hot(label_map, SEMANTIC_CHANNELS)))
         self.assertAllClose(image, expected, rtol=0, atol=1)
+
+    @parameterized.parameters(
+        ({}, "winograd", {3, 4}),
+        ({"convolutions": "direct"}, "direct", {4}),
+        ({"weights": "float16"}, "direct", {4}),
+    )
+    def test_default_goes_by_the_weights(self, options, convolutions, ranks):
+        config = tiny.config(generator={"channels": (128, 128, 64)})
+        wide = build_generator(config.generator, SEMANTIC_CHANNELS)
+        served = ServedGenerator(
+            wide, Builder.INFO, "image", config.image_size, **options
+        )
+        self.assertEqual(served.facts()["convolutions"], convolutions)
+        found = {len(v.shape) for v in served.weights if "/conv_0/" in v.name}
+        self.assertEqual(found - {1}, ranks)
 
     def test_winograd_goes_with_float32_only(self):
         with self.assertRaisesRegex(ValueError, "weights='float16'"):

@@ -57,6 +57,35 @@ class UpsampleTest(tf.test.TestCase):
             SpectralConv2D(2, kernel_size=1, upsample=True)
 
 
+class FoldTest(tf.test.TestCase, parameterized.TestCase):
+    @parameterized.named_parameters(
+        ("wide", {}, (36, 128, 128)),
+        ("upsample", {"upsample": True}, (3, 3, 128, 128)),
+        ("one_by_one", {"kernel_size": 1}, (1, 1, 128, 128)),
+    )
+    def test_winograd_where_it_applies(self, settings, shape):
+        layer = SpectralConv2D(128, **settings)
+        x = tf.random.stateless_normal([1, 4, 8, 128], [1, 2])
+        expected = layer(x)
+        layer.fold(has_winograd=True)
+        self.assertEqual(layer.kernel.shape, shape)
+        scale = np.abs(expected).max()
+        self.assertAllClose(layer(x), expected, rtol=0, atol=1e-5 * scale)
+
+    def test_only_once(self):
+        layer = SpectralConv2D(2)
+        layer.build((None, 4, 4, 2))
+        layer.fold()
+        with self.assertRaisesRegex(ValueError, "must not be folded"):
+            layer.fold()
+
+    def test_winograd_is_for_float32(self):
+        layer = SpectralConv2D(128, dtype="mixed_bfloat16")
+        layer.build((None, 4, 4, 128))
+        with self.assertRaisesRegex(ValueError, "computes in bfloat16"):
+            layer.fold(has_winograd=True)
+
+
 class KernelInitializerTest(tf.test.TestCase, parameterized.TestCase):
     @parameterized.named_parameters(("authors", 0.02), ("glorot", 1.0))
     def test_is_glorot_normal_with_a_gain(self, gain):

@@ -46,7 +46,8 @@ class Conv2DTest(tf.test.TestCase, parameterized.TestCase):
             x = normal(2, *size, 2)
             self.assertAllClose(convolve(x), reference(x, kernel), atol=1e-12)
 
-    @parameterized.parameters((2, 4), (4, 12))
+    # With 0, 1, -1, 2 and -2 for points it were 13 times as much for m = 4.
+    @parameterized.parameters((2, 3), (4, 8))
     def test_float32_rounds_little_more_than_directly(self, tile, times):
         x = normal(1, 16, 16, 256, dtype="float32")
         kernel = normal(3, 3, 256, 64, dtype="float32")
