@@ -10,6 +10,8 @@ import contextlib
 
 import tensorflow as tf
 
+from oasis_tf.models.lengths import lengths
+
 _MANY_PIXELS = 64 * 64
 """Of an image, from which on a convolution is faster transposed."""
 
@@ -70,7 +72,7 @@ def _conv2d_without_copies(x, kernel):
 
 def _transposed(dy, kernel):
     """Returns the gradient of a convolution's input, `[B, H, W, C]`."""
-    shape = tf.concat([tf.shape(dy)[:3], kernel.shape[2:3]], axis=0)
+    shape = [*lengths(dy)[:3], kernel.shape[2]]
     return tf.nn.conv2d_transpose(dy, kernel, shape, strides=1)
 
 
@@ -86,22 +88,21 @@ def _kernel_gradient(x, dy, shape):
         )
     # A product for each place in the kernel. Padded alike, image and gradient
     # are matrices of pixels, and a shift between them is one of rows.
-    width = x.shape[2]
+    batch, height, width, _ = lengths(x)
     border = size - 1
     reach = border // 2
     x = _pixels(tf.pad(x, [[0, 0], [reach, reach], [reach, reach], [0, 0]]))
     dy = _pixels(tf.pad(dy, [[0, 0], [0, border], [0, border], [0, 0]]))
     row = width + border
     # Of the last image what is below and right of it is not needed.
-    num_pixels = tf.shape(dy)[0] - border * (row + 1)
-    dy = dy[:num_pixels]
+    num_pixels = batch * (height + border) * row - border * (row + 1)
+    dy = tf.slice(dy, [0, 0], [num_pixels, -1])
     products = []
     for i in range(size):
         for j in range(size):
             # One after the other, should the shifted pixels be copied.
             with tf.control_dependencies(products[-1:]):
-                first = i * row + j
-                seen = x[first : first + num_pixels]
+                seen = tf.slice(x, [i * row + j, 0], [num_pixels, -1])
             products.append(tf.matmul(seen, dy, transpose_a=True))
     return tf.reshape(tf.stack(products), shape)
 

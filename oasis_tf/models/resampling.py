@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from oasis_tf.models.lengths import lengths
+
 
 def upsample(x):
     """Doubles height and width by repeating each pixel.
@@ -12,8 +14,7 @@ def upsample(x):
     Returns:
         `[B, 2h, 2w, C]`.
     """
-    batch, height, width = _shape(x)
-    channels = x.shape[3]
+    batch, height, width, channels = lengths(x)
     # Copies of whole rows, several times faster on a CPU than `tf.repeat`.
     x = tf.concat([x, x], axis=3)
     x = tf.reshape(x, [batch, height, 2 * width, channels])
@@ -47,7 +48,7 @@ def upsample_conv2d(x, kernel):
     Returns:
         `[B, 2h, 2w, D]`, of `x`'s type.
     """
-    batch, height, width = _shape(x)
+    batch, height, width, _ = lengths(x)
     kernel = _summed(_summed(kernel, axis=0), axis=1)  # [4, 4, C, D]
     return tf.nn.conv2d_transpose(
         x,
@@ -61,9 +62,3 @@ def _summed(kernel, axis):
     """Returns the four weights, along an axis, of a transposed convolution."""
     first, second, third = tf.unstack(kernel, axis=axis)
     return tf.stack([third, second + third, first + second, first], axis=axis)
-
-
-def _shape(x):
-    """Returns batch size, height and width; the latter ints where known."""
-    shape = tf.shape(x)
-    return shape[0], x.shape[1] or shape[1], x.shape[2] or shape[2]

@@ -36,21 +36,48 @@ def power_iteration(matrix, u):
 
     Returns:
         `(u, v, sigma)` of shapes `[C]`, `[K]` and `[]`. The vectors are of
-        length 1 and constants to sigma's gradient.
+        length 1. All are constants to gradients.
 
     Source: Miyato et al., Spectral Normalization (arXiv:1802.05957),
         Algorithm 1. (W is transposed there, and u and v change roles.)
     """
-    v = _unit(tf.matmul(matrix, u[:, None]))
-    product = tf.matmul(matrix, v, transpose_a=True)  # W^T v
-    u = _unit(product)
-    return u[:, 0], v[:, 0], tf.reduce_sum(product * u)
+    u = tf.reshape(u, [1, -1])  # The vectors are rows here.
+    v, _ = _split_length(tf.matmul(u, matrix, transpose_b=True))
+    u, sigma = _split_length(tf.matmul(v, matrix))  # |W^T v| = v^T W u
+    u, v, sigma = (tf.stop_gradient(x) for x in (u, v, sigma))
+    return tf.reshape(u, [-1]), tf.reshape(v, [-1]), sigma
 
 
-def _unit(vector):
-    """Returns a vector over its length, a constant to gradients."""
-    # The bound, of the squared length, keeps a zero vector finite.
-    return tf.stop_gradient(tf.math.l2_normalize(vector, epsilon=1e-24))
+def _split_length(vector):
+    """Returns a vector over its length, and the length."""
+    square = tf.reduce_sum(tf.square(vector))
+    # The bound keeps a zero vector finite.
+    inverse = tf.math.rsqrt(tf.maximum(square, 1e-24))
+    return vector * inverse, square * inverse
+
+
+def _over_sigma(kernel, u, v, sigma):
+    """Returns W / sigma, whose gradient knows that sigma is v^T W u.
+
+    With L's gradient G of W / sigma, that of W is
+
+        (G - <G, W / sigma> v u^T) / sigma.
+
+    Source: Miyato et al., Spectral Normalization (arXiv:1802.05957), Eq. 12.
+    """
+
+    @tf.custom_gradient
+    def divide(kernel):
+        normalized = kernel / sigma
+
+        def gradient(dy):
+            along = tf.reduce_sum(dy * normalized)
+            outer = tf.reshape(v, [*kernel.shape[:-1], 1]) * u  # v u^T
+            return (dy - along * outer) / sigma
+
+        return normalized, gradient
+
+    return divide(kernel)
 
 
 @keras.saving.register_keras_serializable("oasis_tf")
@@ -154,9 +181,9 @@ class SpectralConv2D(keras.layers.Layer):
             u, v, sigma = power_iteration(matrix, u)
             self.u.assign(u)
             self.v.assign(v)
-        else:
-            v = tf.convert_to_tensor(self.v)
-            sigma = tf.reduce_sum(tf.linalg.matvec(matrix, u) * v)
+            return _over_sigma(kernel, u, v, sigma)
+        v = tf.convert_to_tensor(self.v)
+        sigma = tf.reduce_sum(tf.linalg.matvec(matrix, u) * v)
         return kernel / sigma
 
     def fold(self, has_winograd=False):
@@ -224,4 +251,5 @@ class SpectralConv2D(keras.layers.Layer):
 
 
 def _random_unit_vector(shape, dtype=None):
-    return _unit(keras.random.normal(shape, dtype=dtype))
+    vector, _ = _split_length(keras.random.normal(shape, dtype=dtype))
+    return vector

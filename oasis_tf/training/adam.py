@@ -79,6 +79,15 @@ class Adam(keras.optimizers.Optimizer):
                 variables, "first_moment"
             )
 
+    def apply(self, grads, trainable_variables=None):
+        """Moves the variables (all that it was built for, unless given)."""
+        step = tf.cast(self.iterations + 1, tf.float32)
+        # The same for all variables: once in a graph.
+        self._bias_corrections = [
+            1 - beta**step for beta in (self.beta_1, self.beta_2) if beta > 0
+        ]
+        return super().apply(grads, trainable_variables)
+
     def update_step(self, gradient, variable, learning_rate):
         """Moves one variable (called by Keras, on each replica's copy)."""
         index = self._get_variable_index(variable)
@@ -88,27 +97,26 @@ class Adam(keras.optimizers.Optimizer):
         values = self._moved(
             gradient,
             tf.cast(learning_rate, variable.dtype),
-            tf.convert_to_tensor(self.iterations),
+            self._bias_corrections,
             *(tf.convert_to_tensor(v) for v in variables),
         )
         for moved, value in zip(variables, values, strict=True):
             self.assign(moved, value)
 
-    # In a graph one operation for each variable, instead of twenty.
+    # In a graph one operation for each variable, instead of ten.
     @tf.function(autograph=False, reduce_retracing=True)
     def _moved(
-        self, gradient, learning_rate, iterations, value, second, first=None
+        self, gradient, learning_rate, corrections, value, second, first=None
     ):
         """Returns [value, second moment, first moment where there is one]."""
-        step = tf.cast(iterations + 1, value.dtype)
         second += (tf.square(gradient) - second) * (1 - self.beta_2)
         direction = gradient
         moments = [second]
         if first is not None:
             first += (gradient - first) * (1 - self.beta_1)
-            direction = first / (1 - self.beta_1**step)
+            direction = first / corrections[0]
             moments.append(first)
-        deviation = tf.sqrt(second / (1 - self.beta_2**step))
+        deviation = tf.sqrt(second / corrections[-1])
         value -= learning_rate * direction / (deviation + self.epsilon)
         return [value, *moments]
 

@@ -32,16 +32,18 @@ def traced_once(model, forward):
         mapping = list(zip(model.variables, values, strict=True))
         with keras.StatelessScope(mapping) as scope:
             output = forward(*inputs)
-        return output, [
+        # Vectors, together: each output would have a gradient of zeros.
+        statistics = [
             scope.get_current_value(v) for v in model.non_trainable_variables
         ]
+        return output, tf.concat(statistics, axis=0)
 
     def stateful(*inputs):
         values = [tf.convert_to_tensor(v) for v in model.variables]
         output, statistics = stateless(values, *inputs)
-        for variable, value in zip(
-            model.non_trainable_variables, statistics, strict=True
-        ):
+        variables = model.non_trainable_variables
+        statistics = tf.split(statistics, [v.shape[0] for v in variables])
+        for variable, value in zip(variables, statistics, strict=True):
             variable.assign(value)
         return output
 
