@@ -17,7 +17,6 @@ widths are read off the files. Exits with 2 if one does not fit.
 import dataclasses
 import json
 import pathlib
-import pickle
 import shutil
 import tempfile
 
@@ -28,6 +27,7 @@ from absl import logging
 from oasis_tf import command_line
 from oasis_tf import config as config_lib
 from oasis_tf import model_files
+from oasis_tf import state_dict
 from oasis_tf.data import prepare
 from oasis_tf.exporters import saved_model
 from oasis_tf.inference import networks as networks_lib
@@ -100,7 +100,7 @@ def _write_workdir(folder):
     files = {"generator": _GENERATOR.value}
     if _DISCRIMINATOR.value:
         files["discriminator"] = _DISCRIMINATOR.value
-    tensors = {name: _read_pth(path) for name, path in files.items()}
+    tensors = {name: state_dict.read(path) for name, path in files.items()}
     for name, path in files.items():
         try:
             sizes = _check_classes(name, tensors[name], config, info)
@@ -201,7 +201,7 @@ def _check_classes(name, tensors, config, info):
 
 def _write_published(folder):
     command_line.check_given(_MODEL)
-    torch = _torch()
+    torch = state_dict.import_torch()
     record = pathlib.Path(_MODEL.value, model_files.IMPORTED)
     counters = {}
     if record.is_file():
@@ -238,72 +238,6 @@ def _tell_other_sizes(name, section):
                 ours,
                 theirs,
             )
-
-
-def _read_pth(path):
-    """Returns {name: array} of a state dict in a file."""
-    if not pathlib.Path(path).is_file():
-        found = "a folder" if pathlib.Path(path).exists() else "not there"
-        raise ValueError(
-            f"A state dict must be a file. Received: {path!r}, which is "
-            f"{found}."
-        )
-    torch = _torch()
-    try:
-        # Weights alone: a pickle could execute anything.
-        tensors = torch.load(
-            path, map_location="cpu", weights_only=True, mmap=False
-        )
-    except (
-        RuntimeError,
-        OSError,
-        EOFError,
-        KeyError,
-        pickle.UnpicklingError,
-    ) as error:
-        # PyTorch's own words advise to read without this safety.
-        reason = (
-            "one that holds more than weights, or is broken"
-            if isinstance(error, pickle.UnpicklingError)
-            else f"a broken file ({type(error).__name__})"
-        )
-        raise ValueError(
-            f"{path} must be a state dict that PyTorch saved. Received: "
-            f"{reason}."
-        ) from error
-    found = type(tensors).__name__
-    if isinstance(tensors, dict):
-        found += " of " + ", ".join(map(repr, list(tensors)[:5]))
-    if not isinstance(tensors, dict) or not all(
-        isinstance(name, str) and isinstance(tensor, torch.Tensor)
-        for name, tensor in tensors.items()
-    ):
-        raise ValueError(
-            f"{path} must be a state dict, names with tensors. Received: "
-            f"{found}."
-        )
-    # As DataParallel names what it wraps.
-    return {
-        name.removeprefix("module."): _to_array(tensor)
-        for name, tensor in tensors.items()
-    }
-
-
-def _to_array(tensor):
-    """Returns a tensor as NumPy takes it: no parameter, no bfloat16."""
-    tensor = tensor.detach()
-    return (tensor.float() if tensor.is_floating_point() else tensor).numpy()
-
-
-def _torch():
-    try:
-        import torch
-    except ImportError as error:
-        raise ValueError(
-            "Reading and writing .pth files takes PyTorch: "
-            '`pip install torch`, or `pip install ".[published]"` in the clone.'
-        ) from error
-    return torch
 
 
 if __name__ == "__main__":
