@@ -140,22 +140,33 @@ class GeneratorConfig:
 
 @dataclasses.dataclass(frozen=True)
 class DiscriminatorConfig:
-    """Size of the discriminator. The defaults are the paper's."""
+    """Kind and size of the discriminator. The defaults are the paper's."""
 
+    kind: str = "segmentation"
+    """"segmentation", OASIS's; or "patch", that of SPADE, to compare with."""
     channels: tuple[int, ...] = (128, 128, 256, 256, 512, 512)
-    """Output channels of the blocks on the way down."""
+    """Output channels of the blocks on the way down; of a "patch"
+    discriminator's convolutions, all but the last of which halve the size."""
     last_channels: int = 64
     """Channels in front of the logits."""
     initial_gain: float = 0.02
     """As in `GeneratorConfig`."""
 
     def __post_init__(self):
+        _check_choice(
+            "discriminator.kind", self.kind, ("segmentation", "patch")
+        )
         _check_channels(self, "discriminator", ("last_channels",))
+
+    @property
+    def is_segmenter(self):
+        """Whether it segments images."""
+        return self.kind == "segmentation"
 
     @property
     def size_multiple(self):
         """Height and width must be multiples of this."""
-        return 2 ** len(self.channels)
+        return 2 ** len(self.channels) if self.is_segmenter else 1
 
 
 @dataclasses.dataclass(frozen=True)

@@ -229,7 +229,7 @@ def _export_saved_models():
             | {"image_format": _IMAGE_FORMAT.value, "form": _FORM.value},
         )
     ]
-    if "discriminator" in model_files.networks_in(workdir):
+    if model_files.has_segmenter(workdir):
         discriminator, _ = networks.discriminator(workdir)
         jobs.append(
             (

@@ -35,7 +35,6 @@ from oasis_tf.models import published
 from oasis_tf.models.discriminator import build_discriminator
 from oasis_tf.models.generator import build_generator
 from oasis_tf.training import checkpoint
-from oasis_tf.training import workdir
 
 _DATASET = flags.DEFINE_string(
     "dataset",
@@ -126,10 +125,12 @@ def _write_workdir(folder):
         "counters": {name: published.counters(tensors[name]) for name in files},
     }
     del tensors
-    workdir.write(folder / "config.json", config_lib.to_json(config))
+    model_files.write(folder / "config.json", config_lib.to_json(config))
     facts = {"info": json.loads(info.to_json())}
-    workdir.write(folder / "dataset.json", json.dumps(facts, indent=1))
-    workdir.write(folder / model_files.IMPORTED, json.dumps(record, indent=1))
+    model_files.write(folder / "dataset.json", json.dumps(facts, indent=1))
+    model_files.write(
+        folder / model_files.IMPORTED, json.dumps(record, indent=1)
+    )
     # The file's generator is the averaged one: training goes on from it.
     checkpoint.save_models(
         folder / "checkpoints",

@@ -1,6 +1,7 @@
 """Finds what a trained model consists of on disk."""
 
 import json
+import os
 import pathlib
 
 from oasis_tf import config as config_lib
@@ -151,6 +152,22 @@ def networks_in(model):
     return [*read(record, json.loads)["files"], "ema_generator"]
 
 
+def has_segmenter(model):
+    """Returns whether a work directory's discriminator segments images.
+
+    Not where one was imported without, nor for `discriminator.kind` "patch".
+
+    Args:
+        model: path of a work directory.
+
+    Raises:
+        ValueError: as `find_checkpoints` does.
+    """
+    config, _, _ = find_checkpoints(model)
+    is_there = "discriminator" in networks_in(model)
+    return is_there and config.discriminator.is_segmenter
+
+
 def _parse_info(text):
     """Returns the `DatasetInfo` in the facts that a work directory keeps."""
     return DatasetInfo.from_json(json.dumps(json.loads(text)["info"]))
@@ -179,3 +196,43 @@ def read(path, parse):
         raise ValueError(
             f"{path} must be there, as the run wrote it. Received: {error}."
         ) from error
+
+
+def write(path, text):
+    """Writes a text file whole or not at all.
+
+    Args:
+        path: `pathlib.Path`.
+        text: what it shall hold.
+    """
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(text)
+    os.replace(temporary, path)
+
+
+def claim(record, settings, what):
+    """Writes what a folder's files follow from, or compares with that.
+
+    Args:
+        record: `pathlib.Path` of the file for it, in a folder that exists.
+        settings: dict, plain enough for JSON.
+        what: the files are, for the message: "pictures".
+
+    Raises:
+        ValueError: if there are files of other settings, or the record is
+            broken.
+    """
+    settings = json.loads(json.dumps(settings))
+    if record.is_file():
+        saved = read(record, lambda text: dict(json.loads(text)))
+        lines = [
+            f"  {name}: was {saved.get(name)!r}, now {settings.get(name)!r}"
+            for name in sorted(saved.keys() | settings.keys())
+            if saved.get(name) != settings.get(name)
+        ]
+        if lines:
+            raise ValueError(
+                f"{record.parent} holds {what} of other settings; take another "
+                "folder.\n" + "\n".join(lines)
+            )
+    write(record, json.dumps(settings, indent=1))

@@ -17,7 +17,6 @@ the command or a file is not as it must be.
 """
 
 import itertools
-import json
 import os
 import pathlib
 import sys
@@ -28,11 +27,11 @@ from PIL import Image
 from tqdm import tqdm
 
 from oasis_tf import command_line
+from oasis_tf import model_files
 from oasis_tf import sheets
 from oasis_tf.data import reading
 from oasis_tf.data.label_map import colorize
 from oasis_tf.data.pairs import IMAGE_ENDINGS
-from oasis_tf.training import workdir
 
 _MODEL = flags.DEFINE_string(
     "model", None, "Work directory of a finished run, or an export."
@@ -110,9 +109,8 @@ def main():
     name = label_map.resolve().stem
     # Imported late, so that --help and mistyped flags answer at once.
     from oasis_tf.inference.generator import load_generator
-    from oasis_tf.model_files import find_export
 
-    export = find_export(_MODEL.value)
+    export = model_files.find_export(_MODEL.value)
     generator = load_generator(export)
     if label_map.is_dir():
         return _draw_folder(generator, export, label_map, name)
@@ -382,29 +380,15 @@ def _claim(out, export, folder):
         "noise_per": _NOISE_PER.value,
         "resize": _resize(),
     }
-    settings = json.loads(json.dumps(settings))
     record = out / _RECORD
-    if record.is_file():
-        try:
-            saved = dict(json.loads(record.read_text()))
-        except (ValueError, TypeError) as error:
-            raise ValueError(
-                f"{record} must be as this command wrote it. Received: {error}."
-            ) from error
-        for name, value in settings.items():
-            if saved.get(name) != value:
-                raise ValueError(
-                    f"{out} holds pictures of other settings; take another "
-                    f"--out. {name}: was {saved.get(name)!r}, now {value!r}."
-                )
-        return
     others = {path.name for path in out.iterdir()}
-    if others - {record.with_suffix(".tmp").name}:  # Of a run cut off.
+    of_a_run_cut_off = record.with_suffix(".tmp").name
+    if record.name not in others and others - {of_a_run_cut_off}:
         raise ValueError(
             f"`--out` must be a new folder, or one of the same command. "
             f"Received: {str(out)!r}, which holds other files."
         )
-    workdir.write(record, json.dumps(settings, indent=1))
+    model_files.claim(record, settings, "pictures")
 
 
 def _save_edit_sheet(generator, labels, mask, images, seeds, out):

@@ -170,7 +170,7 @@ def test_folder_that_was_cut_off_at_its_start_goes_on(place):
     (place / "cut/settings.json").write_text("{")
     done = synthesize(place, "--label_map=maps", "--out=cut")
     assert done.returncode == 2
-    assert "settings.json must be as this command wrote it" in done.stderr
+    assert "settings.json must be there, as the run wrote it" in done.stderr
 
 
 def test_pictures_in_the_folder_itself_are_not_drawn(place):

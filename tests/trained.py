@@ -124,7 +124,6 @@ def run(command, *arguments, cwd):
         `subprocess.CompletedProcess`.
     """
     stdout, stderr = io.StringIO(), io.StringIO()
-    others = set(flags.FLAGS)
     verbosity = logging.get_verbosity()
     argv = [f"{command}.py", *map(str, arguments)]
     try:
@@ -142,8 +141,15 @@ def run(command, *arguments, cwd):
         code = exit_.code or 0
     finally:
         logging.set_verbosity(verbosity)
-        # Another command's flags may have the same names.
-        flags.FLAGS.remove_flag_values(set(flags.FLAGS) - others)
+        # Another command's flags may have the same names. Those of a library
+        # that was imported meanwhile stay: it is not imported again.
+        own = [
+            flag.name
+            for module, defined in flags.FLAGS.flags_by_module_dict().items()
+            if pathlib.Path(module).name == f"{command}.py"
+            for flag in defined
+        ]
+        flags.FLAGS.remove_flag_values(own)
     return subprocess.CompletedProcess(
         argv, code, stdout.getvalue(), stderr.getvalue()
     )

@@ -7,7 +7,13 @@ _READ_AT_ONCE = 16  # Examples; a call of Python takes longer than reading one.
 
 
 def train_batches(
-    dataset, image_size, global_batch_size, config, seed, first_step=0
+    dataset,
+    image_size,
+    global_batch_size,
+    config,
+    seed,
+    first_step=0,
+    num_examples=None,
 ):
     """Returns endless batches for training.
 
@@ -22,6 +28,7 @@ def train_batches(
         config: `DataConfig`, with `load_size` and `flip`.
         seed: int.
         first_step: step of the first batch.
+        num_examples: so many of the split are used, the first; None: all.
 
     Returns:
         `tf.data.Dataset` of dicts: `image` `[B, H, W, 3]`, uint8; `label_map`
@@ -49,8 +56,16 @@ def train_batches(
         tf.random.split(tf.constant([seed, 0], tf.int64), 2), axis=0
     )
 
+    if num_examples is None:
+        num_examples = dataset.num_examples["train"]
+    elif not 1 <= num_examples <= dataset.num_examples["train"]:
+        raise ValueError(
+            "`num_examples` must be at least 1 and at most the split's "
+            f"{dataset.num_examples['train']}. Received: {num_examples}."
+        )
+
     def find(n):
-        return n, example_index(n, dataset.num_examples["train"], order_seed)
+        return n, example_index(n, num_examples, order_seed)
 
     def make_sample(n, example):
         crop_seed, flip_seed = tf.unstack(

@@ -95,3 +95,19 @@ def mean_iou(confusion, has_dont_care):
     if has_dont_care:
         present[0] = False
     return float(iou[present].mean()) if present.any() else float("nan")
+
+
+def pixel_accuracy(confusion, has_dont_care):
+    """Returns the share of pixels whose class was found.
+
+    Args:
+        confusion, has_dont_care: as for `class_iou`.
+
+    Returns:
+        float, 0..1; NaN if there are no pixels but of don't-care.
+    """
+    confusion = np.array(confusion, np.float64)
+    if has_dont_care:
+        confusion[0] = 0
+    total = confusion.sum()
+    return float(np.trace(confusion) / total) if total else float("nan")

@@ -40,10 +40,13 @@ def discriminator(model):
         ValueError: if there is none, or none that can be read.
     """
     config, info, checkpoints = model_files.find_checkpoints(model)
-    if "discriminator" not in model_files.networks_in(model):
+    if not model_files.has_segmenter(model):
+        found = "imported without `--discriminator`"
+        if not config.discriminator.is_segmenter:
+            found = f"with discriminator.kind={config.discriminator.kind}"
         raise ValueError(
-            "The model must hold a discriminator. Received: "
-            f"{str(model)!r}, imported without `--discriminator`."
+            "The model must hold a discriminator that segments. Received: "
+            f"{str(model)!r}, {found}."
         )
     network = build_discriminator(config.discriminator, info.semantic_channels)
     return network, _restore(checkpoints, discriminator=network)

@@ -85,7 +85,19 @@ class Segmenter:
             self.config.image_size,
         )
         resized = inputs.resize_image(pixels, size)
-        logits = self._logits(to_float(tf.constant(resized[np.newaxis])))
-        logits = miou.without_missing(logits, self.info)
-        labels = miou.segment(logits, self.info.has_dont_care).numpy()[0]
+        labels = self.segment_batch(resized[np.newaxis])[0]
         return inputs.resize_label_map(labels, pixels.shape[:2])
+
+    def segment_batch(self, images):
+        """Finds the class of every pixel of images.
+
+        Args:
+            images: `[B, H, W, 3]`, uint8; H and W are multiples of
+                `size_multiple`.
+
+        Returns:
+            `[B, H, W]`, int32 array. Labels, 0..S-1.
+        """
+        logits = self._logits(to_float(tf.constant(images)))
+        logits = miou.without_missing(logits, self.info)
+        return miou.segment(logits, self.info.has_dont_care).numpy()

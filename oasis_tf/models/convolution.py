@@ -34,24 +34,27 @@ def without_copies():
         _is_without_copies = before
 
 
-def conv2d(x, kernel):
+def conv2d(x, kernel, strides=1):
     """Returns the convolution with zeros beyond the image.
 
     Args:
         x: `[B, H, W, C]`.
-        kernel: `[k, k, C, D]`, of x's type; k is odd.
+        kernel: `[k, k, C, D]`, of x's type.
+        strides: pixels from one window to the next.
 
     Returns:
-        `[B, H, W, D]`.
+        `[B, H / strides, W / strides, D]`, rounded up.
     """
     if (
         _is_without_copies
         and x.dtype == "float32"
+        and strides == 1
         and kernel.shape[0] > 1
+        and kernel.shape[0] % 2
         and None not in x.shape[1:3]
     ):
         return _conv2d_without_copies(x, kernel)
-    return tf.nn.conv2d(x, kernel, strides=1, padding="SAME")
+    return tf.nn.conv2d(x, kernel, strides, padding="SAME")
 
 
 @tf.custom_gradient

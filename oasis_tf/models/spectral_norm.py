@@ -95,6 +95,7 @@ class SpectralConv2D(keras.layers.Layer):
         filters: output channels C.
         kernel_size: int, height and width of the kernel.
         use_bias: whether b is there.
+        strides: pixels from one window to the next.
         upsample: whether each pixel of x is repeated in height and width
             before; for a kernel of 3 x 3 only.
         initial_gain: see `kernel_initializer`.
@@ -104,10 +105,11 @@ class SpectralConv2D(keras.layers.Layer):
         training: whether to iterate u and v.
 
     Returns:
-        `[B, H, W, C]`; `[B, 2H, 2W, C]` with `upsample`.
+        `[B, H, W, C]`; `[B, 2H, 2W, C]` with `upsample`; divided by `strides`,
+        rounded up.
 
     Raises:
-        ValueError: if `upsample` goes with another kernel size.
+        ValueError: if `upsample` goes with another kernel size or strides.
 
     Source: Miyato et al., Spectral Normalization (arXiv:1802.05957), Eq. 8.
     """
@@ -117,19 +119,21 @@ class SpectralConv2D(keras.layers.Layer):
         filters,
         kernel_size=3,
         use_bias=True,
+        strides=1,
         upsample=False,
         initial_gain=INITIAL_GAIN,
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if upsample and kernel_size != 3:
+        if upsample and (kernel_size != 3 or strides != 1):
             raise ValueError(
-                "`kernel_size` must be 3 with `upsample`. Received: "
-                f"kernel_size={kernel_size}."
+                "`kernel_size` must be 3 with `upsample`, `strides` 1. "
+                f"Received: kernel_size={kernel_size}, strides={strides}."
             )
         self.filters = filters
         self.kernel_size = kernel_size
         self.use_bias = use_bias
+        self.strides = strides
         self.upsample = upsample
         self.initial_gain = initial_gain
         self._is_folded = False
@@ -208,7 +212,8 @@ class SpectralConv2D(keras.layers.Layer):
                 f"Received: one that computes in {self.compute_dtype}."
             )
         kernel = self.normalized_kernel()
-        tile = 0 if self.upsample else winograd.tile_size(kernel.shape)
+        is_plain = self.strides == 1 and not self.upsample
+        tile = winograd.tile_size(kernel.shape) if is_plain else 0
         for variable in (self.kernel, self.u, self.v):
             self._untrack_variable(variable)
         self.u = self.v = None
@@ -235,7 +240,7 @@ class SpectralConv2D(keras.layers.Layer):
         elif self._is_transformed:
             y = winograd.conv2d(x, kernel)
         else:
-            y = conv2d(x, tf.cast(kernel, x.dtype))
+            y = conv2d(x, tf.cast(kernel, x.dtype), self.strides)
         if self.use_bias:
             y = tf.nn.bias_add(y, self.bias)
         return y
@@ -245,6 +250,7 @@ class SpectralConv2D(keras.layers.Layer):
             "filters": self.filters,
             "kernel_size": self.kernel_size,
             "use_bias": self.use_bias,
+            "strides": self.strides,
             "upsample": self.upsample,
             "initial_gain": self.initial_gain,
         }

@@ -241,7 +241,9 @@ class Run:
         tf.summary.image("samples", sheet[None], step=step)
 
     def _validate(self, step, history, bar):
-        if not self._has_validation:
+        # It is the discriminator that scores.
+        is_scored = self.config.discriminator.is_segmenter
+        if not (self._has_validation and is_scored):
             return
         self.scores = self.inspector.score()
         history.add(step, self.scores)
@@ -261,7 +263,7 @@ class Run:
                 return
         Checkpoints(self.state, record.parent, keep=1).save()
         best = {"step": step, "name": name, "score": score}
-        workdir_lib.write(record, json.dumps(best))
+        model_files.write(record, json.dumps(best))
 
     def export(self):
         """Exports the averaged generator and the discriminator.
@@ -281,12 +283,13 @@ class Run:
             folder = saved_model.export_generator(
                 generator, *facts, base / model_files.GENERATOR, version
             )
-        saved_model.export_segmenter(
-            self.state.discriminator,
-            *facts,
-            base / model_files.SEGMENTER,
-            version,
-        )
+        if self.config.discriminator.is_segmenter:
+            saved_model.export_segmenter(
+                self.state.discriminator,
+                *facts,
+                base / model_files.SEGMENTER,
+                version,
+            )
         return folder
 
     @contextlib.contextmanager

@@ -8,6 +8,8 @@ import keras
 import tensorflow as tf
 
 from oasis_tf import processor
+from oasis_tf.baselines.patch_discriminator import PatchDiscriminator
+from oasis_tf.baselines.patch_discriminator import build_patch_discriminator
 from oasis_tf.data.image import to_float
 from oasis_tf.data.label_map import one_hot
 from oasis_tf.models import convolution
@@ -19,10 +21,9 @@ from oasis_tf.training import losses
 from oasis_tf.training.adam import Adam
 from oasis_tf.training.adam import LinearDecay
 from oasis_tf.training.ema import update_average
-from oasis_tf.training.labelmix import labelmix_loss
-from oasis_tf.training.labelmix import mix
-from oasis_tf.training.labelmix import mix_mask
 from oasis_tf.training.labelmix import sample_class_bits
+from oasis_tf.training.objectives import PatchObjective
+from oasis_tf.training.objectives import SegmentationObjective
 from oasis_tf.training.traced_once import traced_once
 
 # What a random draw is for: each use has a stream of its own.
@@ -76,7 +77,9 @@ def create_state(config, semantic_channels):
     generator = build_generator(
         config.generator, semantic_channels, train.precision
     )
-    discriminator = build_discriminator(
+    is_segmenter = config.discriminator.is_segmenter
+    build = build_discriminator if is_segmenter else build_patch_discriminator
+    discriminator = build(
         config.discriminator, semantic_channels, train.precision
     )
     ema_generator = build_generator(config.generator, semantic_channels)
@@ -195,9 +198,15 @@ def train_step(state, batch, draws, train, has_dont_care, perceptual_loss=None):
     real = to_float(batch["image"])
     label_map = batch["label_map"]
     semantic_channels = state.generator.semantic_channels
-    class_weights = _class_weights(
-        label_map, semantic_channels, train, has_dont_care
-    )
+    if isinstance(state.discriminator, PatchDiscriminator):
+        objective = PatchObjective(semantic_channels)
+    else:
+        class_weights = _class_weights(
+            label_map, semantic_channels, train, has_dont_care
+        )
+        objective = SegmentationObjective(
+            class_weights, draws.class_bits, train.lambda_labelmix
+        )
 
     def generate(noise, labels):
         if noise.shape.rank == 2:
@@ -218,9 +227,7 @@ def train_step(state, batch, draws, train, has_dont_care, perceptual_loss=None):
 
     def generator_loss(part):
         fake = generate(part["noise"], part["label_map"])
-        logits = discriminate(fake)
-        adversarial = losses.real_loss(logits, part["label_map"], class_weights)
-        parts = {"generator/adversarial": adversarial}
+        parts = objective.generator(discriminate, fake, part["label_map"])
         if train.lambda_vgg > 0:
             parts["generator/vgg"] = train.lambda_vgg * perceptual_loss(
                 fake, part["real"]
@@ -229,21 +236,9 @@ def train_step(state, batch, draws, train, has_dont_care, perceptual_loss=None):
 
     def discriminator_loss(part):
         fake = tf.stop_gradient(generate(part["noise"], part["label_map"]))
-        fake_logits = discriminate(fake)
-        real_logits = discriminate(part["real"])
-        parts = {
-            "discriminator/fake": losses.fake_loss(fake_logits),
-            "discriminator/real": losses.real_loss(
-                real_logits, part["label_map"], class_weights
-            ),
-        }
-        if train.lambda_labelmix > 0:
-            mask = mix_mask(part["label_map"], draws.class_bits)
-            mixed = mix(part["real"], fake, mask)
-            mixed_logits = discriminate(mixed)
-            loss = labelmix_loss(mixed_logits, real_logits, fake_logits, mask)
-            parts["discriminator/labelmix"] = train.lambda_labelmix * loss
-        return parts
+        return objective.discriminator(
+            discriminate, fake, part["real"], part["label_map"]
+        )
 
     metrics = {}
     for name, loss_fn, noise in (

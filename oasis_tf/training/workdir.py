@@ -2,7 +2,6 @@
 
 import fcntl
 import json
-import os
 import pathlib
 
 from absl import logging
@@ -68,8 +67,8 @@ def claim(workdir, config, dataset):
         _compare_config(workdir, config, config_file.read_text())
         _compare_data(workdir, facts, json.loads(facts_file.read_text()))
     # In this order, for config.json stands for a claimed directory.
-    write(facts_file, json.dumps(facts, indent=1))
-    write(config_file, config_lib.to_json(config))
+    model_files.write(facts_file, json.dumps(facts, indent=1))
+    model_files.write(config_file, config_lib.to_json(config))
     return lock
 
 
@@ -110,15 +109,3 @@ def _compare_data(workdir, facts, saved):
             f"{workdir}: this run was started on other data; take that, or "
             "another --workdir:\n" + "\n".join(lines)
         )
-
-
-def write(path, text):
-    """Writes a text file whole or not at all.
-
-    Args:
-        path: `pathlib.Path`.
-        text: what it shall hold.
-    """
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(text)
-    os.replace(temporary, path)

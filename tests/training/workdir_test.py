@@ -132,14 +132,5 @@ class ClaimTest(tf.test.TestCase, parameterized.TestCase):
         self.assertEqual(ask(), "claimed")
 
 
-class WriteTest(tf.test.TestCase):
-    def test_replaces_the_file_and_leaves_no_other(self):
-        path = pathlib.Path(self.get_temp_dir()) / "a.json"
-        path.write_text("old")
-        workdir_lib.write(path, "new")
-        self.assertEqual(path.read_text(), "new")
-        self.assertLen(list(path.parent.iterdir()), 1)
-
-
 if __name__ == "__main__":
     tf.test.main()

@@ -1,0 +1,312 @@
+r"""Takes OASIS's ideas away one by one: what does each of them give?
+
+    python -m oasis_tf.ablation --dataset=toy_scenes --steps=1000
+    python -m oasis_tf.ablation --dataset=folder --data_dir=D --seeds=1 \
+        --set=image_size=64,64
+
+Trains OASIS, OASIS without LabelMix, without class balancing and without 3D
+noise, and the same generator against SPADE's patch discriminator, all for as
+many steps; evaluates each by the same segmentation network, which is trained
+first; writes `table.md`, `scores.png` and `pictures.png` to `--out`. The rows
+to compare, the first and the last, have `--seeds` runs each. The same command
+again goes on where it was stopped. Exits with 2 if the command or the data are
+not as they must be, with 1 if a run broke.
+"""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+from absl import flags
+from matplotlib import figure
+from PIL import Image
+
+from oasis_tf import command_line
+from oasis_tf import config as config_lib
+from oasis_tf import model_files
+from oasis_tf import sheets
+from oasis_tf.data.label_map import colorize
+
+_DATASET = flags.DEFINE_string(
+    "dataset",
+    "toy_scenes",
+    "Experiment in configs/, named after its data set, or a file like those.",
+)
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir", "", "Folder of the data set's own files."
+)
+_OUT = flags.DEFINE_string(
+    "out", "", "Folder to write to; default: runs/ablation/<dataset>."
+)
+_STEPS = flags.DEFINE_integer(
+    "steps", 0, "Of each run; 0: the experiment's.", lower_bound=0
+)
+_SEEDS = flags.DEFINE_integer(
+    "seeds", 3, "Runs of OASIS and of the patch discriminator.", lower_bound=1
+)
+_OTHER_SEEDS = flags.DEFINE_integer(
+    "other_seeds", 1, "Runs of each of the other rows.", lower_bound=1
+)
+_PATCH_CHANNELS = flags.DEFINE_string(
+    "patch_channels",
+    "64,128,256,512",
+    "Of the patch discriminator's convolutions.",
+)
+_SEGMENTER = flags.DEFINE_string(
+    "segmenter", "", "As of oasis_tf.evaluate; default: one trained first."
+)
+_SEGMENTER_STEPS = flags.DEFINE_integer(
+    "segmenter_steps", 1500, "Of the one that is trained.", lower_bound=1
+)
+_SET = flags.DEFINE_multi_string(
+    "set", [], "section.field=value, for all runs."
+)
+
+_MAIN = ("oasis", "patch_discriminator")
+_NUM_MAPS = 4  # Label maps in the sheet of pictures.
+
+
+def _variants():
+    """Returns {name: settings}, in the order of the table."""
+    return {
+        "oasis": [],
+        "no_labelmix": ["train.lambda_labelmix=0"],
+        "no_class_balancing": ["train.class_balancing=false"],
+        "no_noise": ["generator.noise=none"],
+        "patch_discriminator": [
+            "discriminator.kind=patch",
+            f"discriminator.channels={_PATCH_CHANNELS.value}",
+        ],
+    }
+
+
+def main():
+    runs = [
+        (name, seed)
+        for name in _variants()
+        for seed in range(_SEEDS.value if name in _MAIN else _OTHER_SEEDS.value)
+    ]
+    configs = {
+        name: config_lib.override(
+            config_lib.load(_DATASET.value), _settings(name, seed=0)
+        )
+        for name in _variants()
+    }  # Mistyped settings are told before hours of work.
+    dataset = configs["oasis"].dataset
+    out = command_line.make_folder(
+        _OUT, _OUT.value or f"runs/ablation/{dataset}"
+    )
+    model_files.claim(out / "settings.json", _facts(), "an ablation")
+    segmenter = _SEGMENTER.value or _train_segmenter(out)
+    for number, (name, seed) in enumerate(runs):
+        print(f"\nRun {number + 1} of {len(runs)}: {name}, seed {seed}")
+        _run(out, name, seed, segmenter)
+        _write_table(out, runs[: number + 1])
+    _draw_scores(out, runs)
+    _draw_pictures(out)
+    print(f"\n{(out / 'table.md').read_text()}")
+    print(f"Table and pictures: {out.resolve()}")
+    return 0
+
+
+def _facts():
+    return {
+        "dataset": _DATASET.value,
+        "data_dir": _DATA_DIR.value,
+        "steps": _STEPS.value,
+        "patch_channels": _PATCH_CHANNELS.value,
+        "segmenter": _SEGMENTER.value,
+        "segmenter_steps": _SEGMENTER_STEPS.value,
+        "set": _SET.value,
+    }
+
+
+def _settings(name, seed):
+    settings = [*_SET.value, f"train.seed={seed}", *_variants()[name]]
+    if _STEPS.value:
+        settings.append(f"train.num_steps={_STEPS.value}")
+    return settings
+
+
+def _train_segmenter(out):
+    """Trains the network that all are judged by; returns its path."""
+    size = config_lib.override(
+        config_lib.load(_DATASET.value), _SET.value
+    ).image_size
+    folder = out / "segmenter"
+    if not (folder / "export").is_dir():
+        _command(
+            "train_segmenter",
+            *_data_flags(),
+            f"--steps={_SEGMENTER_STEPS.value}",
+            f"--image_size={size[0]},{size[1]}",
+            f"--out={folder}",
+            *(f"--set={setting}" for setting in _SET.value),
+        )
+    return str(folder / "export")
+
+
+def _data_flags():
+    flags_ = [f"--dataset={_DATASET.value}"]
+    return flags_ + [f"--data_dir={_DATA_DIR.value}"] * bool(_DATA_DIR.value)
+
+
+def _folders(out, name, seed):
+    """Returns the folders of a run and of its evaluation."""
+    return (
+        out / "runs" / f"{name}_{seed}",
+        out / "evaluations" / f"{name}_{seed}",
+    )
+
+
+def _run(out, name, seed, segmenter):
+    workdir, evaluation = _folders(out, name, seed)
+    if (evaluation / "metrics.json").is_file():
+        return
+    _command(
+        "train",
+        *_data_flags(),
+        f"--workdir={workdir}",
+        *(f"--set={setting}" for setting in _settings(name, seed)),
+    )
+    _command(
+        "evaluate",
+        f"--model={workdir}",
+        *_data_flags()[1:],
+        f"--segmenter={segmenter}",
+        "--features=segmenter",
+        f"--out={evaluation}",
+    )
+
+
+def _command(name, *arguments):
+    """Runs a command of ours in a process of its own.
+
+    Each one's memory is gone before the next, and a broken one is told from
+    the others.
+    """
+    command = [sys.executable, "-m", f"oasis_tf.{name}", *arguments]
+    code = subprocess.run(command, check=False).returncode
+    if code < 0 or code == 130:  # By a signal: this one is to stop, too.
+        raise KeyboardInterrupt
+    if code:
+        sys.exit(command_line.fail(f"`{' '.join(command[1:])}` failed.", code))
+
+
+def _metrics(out, name, seed):
+    _, evaluation = _folders(out, name, seed)
+    return json.loads((evaluation / "metrics.json").read_text())
+
+
+_COLUMNS = {
+    "mIoU ↑": ("segmenter", "fake", "miou"),
+    "Accuracy ↑": ("segmenter", "fake", "accuracy"),
+    "FID of the segmenter ↓": ("features", "fid"),
+    "Colour distance ↓": ("statistics", "overall", "color_emd"),
+    "Texture distance ↓": ("statistics", "overall", "texture_chi2"),
+    "MS-SSIM ↓": ("diversity", "image", "mean", "ms_ssim"),
+    "LPIPS, random network ↑": ("diversity", "image", "mean", "lpips"),
+}
+
+
+def _scores(out, runs, name):
+    """Returns {heading: scores of a row's runs so far}."""
+    found = {heading: [] for heading in _COLUMNS}
+    for seed in (seed for run, seed in runs if run == name):
+        scores = _metrics(out, name, seed)["scores"]
+        if "none" in scores.get("diversity", {}):
+            # Without noise there is one picture of a map.
+            scores["diversity"]["image"] = scores["diversity"]["none"]
+        for heading, path in _COLUMNS.items():
+            value = scores
+            for key in path:
+                value = (value or {}).get(key)
+            if value is not None:
+                found[heading].append(value)
+    return found
+
+
+def _write_table(out, runs):
+    lines = [
+        "| | Runs | " + " | ".join(_COLUMNS) + " |",
+        "| --- | ---: |" + " ---: |" * len(_COLUMNS),
+    ]
+    names = [n for n in _variants() if any(n == run for run, _ in runs)]
+    for name in names:
+        found = _scores(out, runs, name)
+        cells = [_cell(values) for values in found.values()]
+        num = sum(name == run for run, _ in runs)
+        lines.append(f"| {name} | {num} | " + " | ".join(cells) + " |")
+    first = _metrics(out, *runs[0])
+    real = first["scores"]["segmenter"]["real"]["miou"]
+    lines += [
+        "",
+        "Means, and from least to most over the runs, which differ in their "
+        f"seed. {first['num_images']} label maps of the validation split; the "
+        f"segmenter's mIoU on real images is {real:.3f}. Its numbers are not "
+        "comparable to published ones.",
+        "",
+    ]
+    model_files.write(out / "table.md", "\n".join(lines))
+
+
+def _cell(values):
+    if not values:
+        return "-"
+    text = f"{np.mean(values):.3g}"
+    if len(values) > 1:
+        text += f" ({min(values):.3g} to {max(values):.3g})"
+    return text
+
+
+def _draw_scores(out, runs):
+    """Draws a panel for each score: a bar for each row, a dot for each run."""
+    names = list(_variants())
+    fig = figure.Figure(figsize=(14, 3.2), layout="constrained")
+    panels = fig.subplots(1, len(_COLUMNS), sharey=True)
+    for panel, heading in zip(panels, _COLUMNS):
+        for y, name in enumerate(names):
+            values = _scores(out, runs, name)[heading]
+            if values:
+                panel.barh(y, np.mean(values), color="#b8cbe0")
+                panel.plot(values, [y] * len(values), "o", color="#1f4e79")
+        panel.set_title(heading, fontsize=9)
+        panel.set_yticks(range(len(names)), names)
+    panels[0].invert_yaxis()  # The first row above; the panels share it.
+    fig.savefig(out / "scores.png", dpi=110)
+
+
+def _draw_pictures(out):
+    """Draws some label maps by the first run of each row."""
+    from oasis_tf import data
+    from oasis_tf.data import pipeline
+    from oasis_tf.inference.generator import load_generator
+
+    pictures = {}
+    for name in _variants():
+        workdir, _ = _folders(out, name, 0)
+        generator = load_generator(workdir)
+        if not pictures:
+            config, info = generator.config, generator.info
+            dataset = data.load(
+                config.dataset, _DATA_DIR.value, config.data, config.image_size
+            )
+            num = dataset.num_examples["validation"]
+            places = np.linspace(0, num - 1, min(num, _NUM_MAPS)).astype(int)
+            (batch,) = pipeline.validation_batches(
+                dataset, config.image_size, _NUM_MAPS, places
+            ).as_numpy_iterator()
+            pictures = {
+                "label map": colorize(batch["label_map"], info),
+                "real": batch["image"],
+            }
+        pictures[name] = generator.draw(
+            batch["label_map"], seeds=[int(n) for n in places]
+        )
+    sheet = sheets.draw_sheet(list(zip(*pictures.values())), list(pictures))
+    Image.fromarray(sheet).save(out / "pictures.png")
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,1 @@
+"""What OASIS is compared with: the same data, generator, step and scores."""

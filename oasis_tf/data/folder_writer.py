@@ -1,0 +1,70 @@
+"""Writes pairs as `--dataset=folder` reads them."""
+
+import os
+import pathlib
+
+import numpy as np
+from PIL import Image
+
+from oasis_tf import model_files
+
+
+class FolderWriter:
+    """A folder of images, label maps and class names.
+
+    Label maps hold labels as their ids; don't-care is `ignore_id`.
+
+    Args:
+        folder: path that exists.
+        info: `DatasetInfo` of the pairs.
+
+    Attributes:
+        ignore_id: the id of don't-care, or None without it: what
+            `data.ignore_id` has to be set to.
+    """
+
+    def __init__(self, folder, info):
+        self._folder = pathlib.Path(folder)
+        is_small = info.semantic_channels <= 255
+        self._dtype = np.uint8 if is_small else np.uint16
+        self.ignore_id = None
+        if info.has_dont_care:
+            self.ignore_id = int(np.iinfo(self._dtype).max)
+        lines = [
+            f"{s} {name} {' '.join(map(str, color))}"
+            for s, (name, color) in enumerate(
+                zip(info.class_names, info.colors)
+            )
+            if not (info.has_dont_care and s == 0)
+        ]
+        text = "\n".join(lines) + "\n"
+        model_files.write(self._folder / "classes.txt", text)
+
+    def has(self, split, name):
+        """Returns whether a pair is there, whole."""
+        return all(path.is_file() for path in self._paths(split, name))
+
+    def write(self, split, name, image, labels):
+        """Writes a pair, over one of the same name.
+
+        Args:
+            split: "train" or "validation".
+            name: of both files, without the ending.
+            image: `[H, W, 3]`, uint8.
+            labels: `[H, W]`, int32. Labels, 0..S-1.
+        """
+        ids = labels.astype(self._dtype)
+        if self.ignore_id is not None:
+            ids[labels == 0] = self.ignore_id
+        for array, path in zip((image, ids), self._paths(split, name)):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # Whole or not at all.
+            temporary = path.with_suffix(".tmp")
+            Image.fromarray(array).save(temporary, format="PNG")
+            os.replace(temporary, path)
+
+    def _paths(self, split, name):
+        return [
+            self._folder / kind / split / f"{name}.png"
+            for kind in ("images", "labels")
+        ]

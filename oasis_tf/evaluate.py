@@ -1,0 +1,298 @@
+r"""Measures how good a trained generator is, by a stated protocol.
+
+    python -m oasis_tf.train_segmenter --dataset=toy_scenes
+    python -m oasis_tf.evaluate --model=runs/demo \
+        --segmenter=runs/segmenter/toy_scenes/export
+    python -m oasis_tf.evaluate --compare=runs/a,runs/b --segmenter=...
+    python -m oasis_tf.evaluate --model=W --data_dir=D \
+        --inception_weights=pt_inception-2015-12-05-6726825d.pth
+
+Draws a picture of each validation label map and compares these with the real
+images: FID, KID, precision and recall of features; mIoU of a segmentation
+network on the fakes; diversity of several pictures of a map; distances of
+colours and textures; how well the discriminator segments. Writes
+`metrics.json`, `table.md` and pictures to `--out`. The same command again goes
+on where it was stopped. Exits with 2 if the command or a file is not as it
+must be.
+"""
+
+import pathlib
+
+from absl import flags
+
+from oasis_tf import command_line
+from oasis_tf import processor
+
+_MODEL = flags.DEFINE_string(
+    "model", "", "Work directory of a finished run, or an export."
+)
+_COMPARE = flags.DEFINE_list(
+    "compare", [], "Several of these, to be put side by side."
+)
+_DATASET = flags.DEFINE_string(
+    "dataset",
+    "",
+    "Experiment in configs/ whose data are taken; default: those that the "
+    "model was trained on.",
+)
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "Folder of the data set's own files."
+)
+_SET = flags.DEFINE_multi_string(
+    "set", [], "section.field=value: of the data set's settings."
+)
+_OUT = flags.DEFINE_string(
+    "out", "", "Folder to write to; default: runs/evaluate/<model>."
+)
+_SPLIT = flags.DEFINE_enum(
+    "split", "validation", ["validation", "train"], "Of the data set."
+)
+_NUM_IMAGES = flags.DEFINE_integer(
+    "num_images", 0, "The first of the split; 0: all.", lower_bound=0
+)
+_SEED = flags.DEFINE_integer(
+    "seed", 0, "Of the first picture; the others follow it.", lower_bound=0
+)
+_SEGMENTER = flags.DEFINE_string(
+    "segmenter",
+    "",
+    "SavedModel that finds the class of every pixel: of "
+    "oasis_tf.train_segmenter, or another.",
+)
+_SEGMENTER_IDS = flags.DEFINE_enum(
+    "segmenter_ids",
+    None,
+    ["labels", "classes", "native"],
+    "What its numbers mean: places in the list of classes, those without "
+    "don't-care, or ids of the data set's files; default: what it says itself.",
+)
+_SEGMENTER_SIZE = flags.DEFINE_list(
+    "segmenter_size", [], "height,width that images are brought to for it."
+)
+_FEATURES = flags.DEFINE_enum(
+    "features",
+    None,
+    ["inception", "segmenter", "none"],
+    "Whose features FID and its relatives are of; default: Inception's where "
+    "--inception_weights are given.",
+)
+_INCEPTION = flags.DEFINE_string(
+    "inception_weights", "", "Weights of the network that FID is defined by."
+)
+_LPIPS_BACKBONE = flags.DEFINE_string(
+    "lpips_backbone", "", "Weights of the network that LPIPS is of."
+)
+_LPIPS_LINEAR = flags.DEFINE_string(
+    "lpips_linear", "", "LPIPS's own weights of its features."
+)
+_LPIPS_NET = flags.DEFINE_enum(
+    "lpips_net", "alex", ["alex", "vgg"], "Which network that is."
+)
+_DIVERSITY_MAPS = flags.DEFINE_integer(
+    "diversity_maps",
+    10,
+    "Label maps that several pictures are drawn and compared of.",
+    lower_bound=0,
+)
+_LOOKS = flags.DEFINE_integer(
+    "looks", 20, "Pictures of each such map.", lower_bound=2
+)
+
+
+def main():
+    models = _models()
+    _check_flags()
+    processor.use_onednn()
+    # Imported late, so that --help and mistyped flags answer at once.
+    from oasis_tf.evaluation import report
+
+    out = command_line.make_folder(_OUT, _OUT.value or _default_out(models))
+    done = {}
+    shared = {}  # Data and judges, of the first model: those of all.
+    for name, model in models.items():
+        folder = out if len(models) == 1 else out / name
+        evaluation, facts = _prepare(model, folder, shared)
+        evaluation.run()
+        metrics, real, fake = report.write(evaluation, name, facts)
+        done[name] = metrics, fake
+    all_metrics = [metrics for metrics, _ in done.values()]
+    table = report.table(all_metrics)
+    if len(models) > 1:
+        (out / "table.md").write_text(table)
+        report.draw_charts(out, real, done, evaluation.info)
+    print(f"\n{table}")
+    print(f"Numbers and pictures: {out.resolve()}")
+    return 0
+
+
+def _models():
+    """Returns {name: path} of the models."""
+    if bool(_MODEL.value) == bool(_COMPARE.value):
+        raise ValueError(
+            "Either `--model` or `--compare` is needed. Received: "
+            f"{'both' if _MODEL.value else 'neither'}."
+        )
+    paths = _COMPARE.value or [_MODEL.value]
+    names = [pathlib.Path(path).resolve().name for path in paths]
+    if len(set(names)) < len(names):
+        # As runs of one name in several folders.
+        names = [
+            "-".join(pathlib.Path(path).resolve().parts[-2:]) for path in paths
+        ]
+    if len(set(names)) < len(names):
+        raise ValueError(
+            "`--compare` must be models that their last two folders tell "
+            f"apart. Received: {', '.join(paths)}."
+        )
+    return dict(zip(names, paths))
+
+
+def _check_flags():
+    if bool(_LPIPS_BACKBONE.value) != bool(_LPIPS_LINEAR.value):
+        raise ValueError(
+            "`--lpips_backbone` and `--lpips_linear` are needed together. "
+            "Received: one of them."
+        )
+    for flag, needed in (
+        (_SEGMENTER_IDS, _SEGMENTER),
+        (_SEGMENTER_SIZE, _SEGMENTER),
+    ):
+        if flag.value and not needed.value:
+            raise ValueError(
+                f"`--{flag.name}` needs `--{needed.name}`. Received: none."
+            )
+    if _features() == "inception" and not _INCEPTION.value:
+        from oasis_tf.evaluation import inception
+
+        raise ValueError(
+            "`--features=inception` needs `--inception_weights`: "
+            f"{inception.PUBLISHED_FILE}, published at "
+            f"{inception.PUBLISHED_URL}. Received: none."
+        )
+    if _features() == "segmenter" and not _SEGMENTER.value:
+        raise ValueError(
+            "`--features=segmenter` needs `--segmenter`. Received: none."
+        )
+
+
+def _default_out(models):
+    return f"runs/evaluate/{'-'.join(models)}"
+
+
+def _prepare(model, folder, shared):
+    """Returns the `Evaluation` of a model, and facts about it."""
+    from oasis_tf import model_files
+    from oasis_tf.evaluation import protocol as protocol_lib
+    from oasis_tf.evaluation.parts import digest
+    from oasis_tf.inference.generator import load_generator
+
+    export = model_files.find_export(model)
+    generator = load_generator(export)
+    if not shared:
+        shared["dataset"] = _load_data(generator.config)
+        shared["judges"] = _load_judges(
+            shared["dataset"].info, generator.config.image_size
+        )
+    dataset, judges = shared["dataset"], shared["judges"]
+    protocol = protocol_lib.Protocol(
+        tuple(generator.config.image_size),
+        split=_SPLIT.value,
+        num_images=_NUM_IMAGES.value,
+        seed=_SEED.value,
+        features=_features(),
+        diversity_maps=_DIVERSITY_MAPS.value,
+        num_looks=_LOOKS.value,
+    )
+    model_digest = digest(export)
+    evaluation = protocol_lib.Evaluation(
+        folder,
+        generator,
+        dataset,
+        protocol,
+        judges,
+        dataset.prepared_dir.parent / "evaluation",
+        model_digest,
+        _load_discriminator(model),
+    )
+    facts = {
+        "export": str(export.resolve()),
+        "model_digest": model_digest,
+        "dataset": dataset.info.name,
+        "data": dataset.prepared_dir.name,
+    }
+    return evaluation, facts
+
+
+def _features():
+    if _FEATURES.value:
+        return _FEATURES.value
+    return "inception" if _INCEPTION.value else "none"
+
+
+def _load_data(config):
+    from oasis_tf import config as config_lib
+    from oasis_tf import data
+
+    size = config.image_size
+    if _DATASET.value:
+        config = config_lib.load(_DATASET.value)
+    config = config_lib.override(config, _SET.value)
+    return data.load(config.dataset, _DATA_DIR.value, config.data, size)
+
+
+def _load_judges(info, image_size):
+    from oasis_tf.evaluation.inception import load_inception
+    from oasis_tf.evaluation.parts import digest
+    from oasis_tf.evaluation.protocol import Judges
+    from oasis_tf.evaluation.segmentation import SegmentationNetwork
+
+    files = {}
+    segmenter = inception = None
+    if _SEGMENTER.value:
+        size = None
+        if _SEGMENTER_SIZE.value:
+            size = command_line.integers(_SEGMENTER_SIZE, "height,width")
+        segmenter = SegmentationNetwork(
+            _SEGMENTER.value, info, _SEGMENTER_IDS.value, size
+        )
+        files["segmenter"] = digest(_SEGMENTER.value)
+    if _INCEPTION.value:
+        inception = load_inception(_INCEPTION.value)
+        files["inception"] = digest(_INCEPTION.value)
+    lpips, files["lpips"] = _load_lpips(image_size)
+    return Judges(segmenter, inception, lpips, files)
+
+
+def _load_lpips(image_size):
+    """Returns the network, if images are large enough, and what tells it."""
+    from oasis_tf.evaluation.lpips import LPIPS
+    from oasis_tf.evaluation.lpips import NETS
+    from oasis_tf.evaluation.parts import digest
+
+    net = _LPIPS_NET.value
+    min_size = NETS[net].min_size
+    if min(image_size) < min_size:
+        print(
+            f"Without LPIPS: {NETS[net].title} takes pictures from {min_size} "
+            f"pixels on. These have {image_size[0]} x {image_size[1]}."
+        )
+        return None, "none"
+    if not _LPIPS_BACKBONE.value:
+        return LPIPS.random(net, seed=0), f"random {net}, seed 0"
+    files = {"backbone": _LPIPS_BACKBONE.value, "linear": _LPIPS_LINEAR.value}
+    return LPIPS.load(net=net, **files), digest(*files.values())
+
+
+def _load_discriminator(model):
+    """Returns the run's discriminator, where there is one."""
+    from oasis_tf import model_files
+    from oasis_tf.inference.segmenter import load_segmenter
+
+    is_workdir = pathlib.Path(model, "config.json").is_file()
+    if is_workdir and model_files.has_segmenter(model):
+        return load_segmenter(model)
+    return None
+
+
+if __name__ == "__main__":
+    command_line.run(main)

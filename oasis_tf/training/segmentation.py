@@ -1,0 +1,179 @@
+"""Trains a segmentation network on real images, to judge fakes by."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import shutil
+
+import keras
+import tensorflow as tf
+
+from oasis_tf import model_files
+from oasis_tf.data import pipeline
+from oasis_tf.data.image import to_float
+from oasis_tf.evaluation.segmentation import FACTS
+from oasis_tf.evaluation.segmentation import SegmentationNetwork
+from oasis_tf.evaluation.segmentation import segment_split
+from oasis_tf.evaluation.segmentation import summarize
+from oasis_tf.models.unet import build_unet
+
+_STEPS_PER_EPOCH = 100  # Between two backups.
+
+
+@dataclasses.dataclass(frozen=True)
+class SegmenterSettings:
+    """How a segmentation network is trained."""
+
+    image_size: tuple[int, int]
+    """(height, width), in pixels."""
+    num_steps: int = 3000
+    global_batch_size: int = 16
+    learning_rate: float = 2e-3
+    """At the start; it falls to 0 by a cosine."""
+    channels: tuple[int, ...] = (16, 32, 64, 128)
+    """See `build_unet`."""
+    train_images: int = 0
+    """So many of the training images are used, the first; 0: all."""
+    seed: int = 0
+
+    def __post_init__(self):
+        multiple = 2 ** (len(self.channels) - 1)
+        if any(n < 1 or n % multiple for n in self.image_size):
+            raise ValueError(
+                f"`image_size` must be multiples of {multiple}, for `channels` "
+                f"has {len(self.channels)} entries. Received: "
+                f"{self.image_size}."
+            )
+        for name in ("num_steps", "global_batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(
+                    f"`{name}` must be at least 1. Received: "
+                    f"{getattr(self, name)}."
+                )
+
+
+def train(dataset, data_config, settings, folder, devices=None):
+    """Trains a U-Net, exports it and scores it on real validation images.
+
+    What is there already of the same settings is gone on with.
+
+    Args:
+        dataset: `oasis_tf.data.Dataset`.
+        data_config: `DataConfig`, with `load_size` and `flip`.
+        settings: `SegmenterSettings`.
+        folder: to write to.
+        devices: as of `loop.Run`.
+
+    Returns:
+        Folder of the SavedModel: for `SegmentationNetwork`.
+
+    Raises:
+        ValueError: if the folder holds one of other settings or data.
+    """
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    facts = {
+        "dataset": dataset.info.name,
+        "num_examples": dataset.num_examples,
+        "num_bytes": dataset.num_bytes,
+        "settings": dataclasses.asdict(settings),
+    }
+    model_files.claim(folder / "settings.json", facts, "a segmenter")
+    export = folder / "export"
+    if not (export / FACTS).is_file():
+        network = _fit(dataset, data_config, settings, folder, devices)
+        _export(network, dataset, settings, export)
+    return export
+
+
+def _fit(dataset, data_config, settings, folder, devices):
+    info = dataset.info
+    keras.utils.set_random_seed(settings.seed)
+    strategy = tf.distribute.MirroredStrategy(devices)
+    with strategy.scope():
+        network = build_unet(info.semantic_channels, settings.channels)
+        schedule = keras.optimizers.schedules.CosineDecay(
+            settings.learning_rate, settings.num_steps
+        )
+        loss = keras.losses.SparseCategoricalCrossentropy(
+            from_logits=True, ignore_class=0 if info.has_dont_care else None
+        )
+        network.compile(
+            keras.optimizers.Adam(schedule),
+            loss={"logits": loss, "features": None},
+        )
+    batches = pipeline.train_batches(
+        dataset,
+        settings.image_size,
+        settings.global_batch_size,
+        data_config,
+        settings.seed,
+        num_examples=settings.train_images or None,
+    ).map(
+        lambda batch: (to_float(batch["image"]), {"logits": batch["label_map"]})
+    )
+    steps_per_epoch = min(_STEPS_PER_EPOCH, settings.num_steps)
+    network.fit(
+        batches,
+        steps_per_epoch=steps_per_epoch,
+        epochs=-(-settings.num_steps // steps_per_epoch),
+        callbacks=[
+            keras.callbacks.BackupAndRestore(
+                str(folder / "backup"),
+                double_checkpoint=True,
+                # There, should the export be what is cut off.
+                delete_checkpoint=False,
+            )
+        ],
+    )
+    return network
+
+
+class _Exported(tf.Module):
+    """The signature that `SegmentationNetwork` takes, and its features."""
+
+    def __init__(self, network, has_dont_care):
+        super().__init__()
+        self.network = network
+        self._first = 1 if has_dont_care else 0
+
+    @tf.function(
+        input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8)],
+        autograph=False,
+    )
+    def segment(self, image):
+        outputs = self.network(to_float(image), training=False)
+        choices = outputs["logits"][..., self._first :]
+        labels = tf.argmax(choices, axis=-1, output_type=tf.int32)
+        return {
+            "label_map": labels + self._first,
+            "features": outputs["features"],
+        }
+
+
+def _export(network, dataset, settings, folder):
+    """Writes the SavedModel, with its scores: whole or not at all."""
+    info = dataset.info
+    temporary = folder.with_name("export.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    exported = _Exported(network, info.has_dont_care)
+    tf.saved_model.save(
+        exported,
+        str(temporary),
+        signatures={"serving_default": exported.segment},
+    )
+    facts = {
+        "ids": "labels",
+        "image_size": settings.image_size,
+        "info": json.loads(info.to_json()),
+    }
+    (temporary / FACTS).write_text(json.dumps(facts, indent=1))
+    if dataset.num_examples["validation"]:
+        confusion = segment_split(
+            SegmentationNetwork(temporary, info), dataset, settings.image_size
+        )
+        facts["real"] = summarize(confusion, info)
+        (temporary / FACTS).write_text(json.dumps(facts, indent=1))
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(temporary, folder)

@@ -1,0 +1,170 @@
+"""`python -m oasis_tf.evaluate`, on a tiny run and a tiny segmenter."""
+
+import dataclasses
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from oasis_tf.evaluation import miou
+from oasis_tf.evaluation import protocol
+from oasis_tf.inference.generator import load_generator
+from oasis_tf.inference.segmenter import load_segmenter
+from oasis_tf.training import segmentation
+from tests import tiny
+from tests import trained
+
+CONFIG = tiny.config(data={"num_train_scenes": 8, "num_validation_scenes": 10})
+FLAGS = (
+    "--segmenter=segmenter/export",
+    "--features=segmenter",
+    "--diversity_maps=2",
+    "--looks=3",
+)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("evaluate")
+    config = dataclasses.replace(
+        CONFIG,
+        data=dataclasses.replace(
+            CONFIG.data, prepared_dir=str(folder / "data")
+        ),
+    )
+    trained.make_workdir(folder / "run", config)
+    dataset = tiny.dataset(folder / "data", CONFIG)
+    settings = segmentation.SegmenterSettings(
+        (16, 16), num_steps=2, global_batch_size=4, channels=(4, 8)
+    )
+    segmentation.train(
+        dataset, CONFIG.data, settings, folder / "segmenter", ["/cpu:0"]
+    )
+    return folder
+
+
+def evaluate(place, *flags):
+    return trained.run("evaluate", *FLAGS, *flags, cwd=place)
+
+
+@pytest.fixture(scope="module")
+def metrics(place):
+    done = evaluate(place, "--model=run", "--out=a")
+    assert done.returncode == 0, done.stderr
+    assert "16 x 16 pixels" in done.stdout
+    return json.loads((place / "a/metrics.json").read_text())
+
+
+def test_scores_follow_from_the_pictures_that_others_can_draw(place, metrics):
+    """The discriminator's numbers, worked out without the command."""
+    generator = load_generator(place / "run")
+    segmenter = load_segmenter(place / "run")
+    dataset = tiny.dataset(place / "data", CONFIG)
+    counts = {"real": 0, "fake": 0}
+    for n, serialized in enumerate(dataset.read("validation", range(10))):
+        example = dataset.decode(serialized)
+        label_map = np.int32(example["label_map"][..., 0])
+        fake = generator.generate(np.uint8(label_map), seed=n)
+        for name, image in (
+            ("real", example["image"].numpy()),
+            ("fake", fake),
+        ):
+            found = segmenter.segment(image)
+            counts[name] += miou.confusion_matrix(label_map, found, 11)
+    for name, confusion in counts.items():
+        assert metrics["scores"]["discriminator"][name]["miou"] == (
+            pytest.approx(miou.mean_iou(confusion, False), abs=1e-6)
+        )
+
+
+def test_says_what_was_measured_and_with_what(place, metrics):
+    assert metrics["num_images"] == 10
+    assert metrics["protocol"]["features"] == "segmenter"
+    assert metrics["protocol"]["ms_ssim_scales"] == 1
+    assert set(metrics["judges"]) == {"segmenter", "lpips"}
+    assert metrics["versions"]["tensorflow"] == "2.21.0"
+    assert "not comparable" in metrics["notes"]["fid"]
+    looks = metrics["scores"]["diversity"]
+    assert set(looks) == {"image", "class", "region"}
+    assert looks["image"]["num_maps"] == 2
+    assert looks["image"]["pairs_per_map"] == 3
+    table = (place / "a/table.md").read_text()
+    assert "| run |" in table
+    assert "not comparable to published numbers" in table
+
+
+def test_draws_pictures(place, metrics):
+    for name in ("class_iou", "histograms", "best", "worst"):
+        with Image.open(place / f"a/{name}.png") as picture:
+            assert min(picture.size) > 100, name
+
+
+def test_again_measures_nothing_and_says_the_same(place, metrics, monkeypatch):
+    def fail(*_):
+        raise AssertionError("It was there already.")
+
+    monkeypatch.setattr(protocol.Judges, "measure", fail)
+    done = evaluate(place, "--model=run", "--out=a")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((place / "a/metrics.json").read_text()) == metrics
+
+
+def test_goes_on_where_it_was_stopped(place, metrics, monkeypatch):
+    monkeypatch.setattr(protocol, "_PART_SIZE", 4)
+    measure = protocol.Judges.measure
+    sizes = []
+
+    def stop(*arguments):
+        if len(sizes) == 2:
+            raise KeyboardInterrupt
+        sizes.append(len(arguments[2]))
+        return measure(*arguments)
+
+    monkeypatch.setattr(protocol.Judges, "measure", stop)
+    flags = ("--model=run", "--out=b", "--diversity_maps=0", "--features=none")
+    assert evaluate(place, *flags).returncode == 130
+    assert sizes == [4, 4]  # Two parts of the real images.
+    monkeypatch.setattr(protocol.Judges, "measure", measure)
+    done = evaluate(place, *flags)
+    assert done.returncode == 0, done.stderr
+    again = json.loads((place / "b/metrics.json").read_text())
+    for name in ("segmenter", "discriminator", "statistics"):
+        assert again["scores"][name] == metrics["scores"][name]
+
+
+def test_models_side_by_side(place, metrics):
+    shutil.copytree(place / "run", place / "other", dirs_exist_ok=True)
+    done = evaluate(
+        place, "--compare=run,other", "--out=c", "--diversity_maps=0"
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [
+        line.split("|")[2:]
+        for line in (place / "c/table.md").read_text().splitlines()
+        if line.startswith(("| run ", "| other "))
+    ]
+    assert len(rows) == 2 and rows[0] == rows[1]
+    with Image.open(place / "c/histograms.png") as picture:
+        assert picture.size[0] > 500
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ([], "Received: neither"),
+        (["--model=run", "--compare=run"], "Received: both"),
+        (["--model=nowhere"], "which does not exist"),
+        (["--model=run", "--segmenter=run"], "must be a SavedModel"),
+        (["--model=run", "--features=inception"], "--inception_weights"),
+        (["--model=run", "--lpips_linear=a.pth"], "together"),
+        (["--model=run", "--out=a", "--seed=5"], "seed: was 0, now 5"),
+        (["--model=run", "--dataset=no_such"], "no_such"),
+    ],
+)
+def test_mistakes_are_told_in_a_line(place, metrics, flags, message):
+    done = evaluate(place, *flags)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr

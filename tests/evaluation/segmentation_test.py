@@ -1,0 +1,120 @@
+"""Segmentation networks as judges."""
+
+import json
+import pathlib
+import tempfile
+
+import numpy as np
+import tensorflow as tf
+from absl.testing import parameterized
+
+from oasis_tf.data.dataset import DatasetInfo
+from oasis_tf.evaluation import segmentation
+from oasis_tf.evaluation.segmentation import SegmentationNetwork
+
+INFO = DatasetInfo(
+    "made",
+    ("don't care", "one", "two"),
+    ((0, 0, 0), (1, 1, 1), (2, 2, 2)),
+    {0: 0, 7: 1, 11: 2},
+    has_dont_care=True,
+)
+
+
+class Network(tf.Module):
+    """Finds by an image's red: what `find` makes of it."""
+
+    def __init__(self, find, dtype):
+        super().__init__()
+        spec = tf.TensorSpec([None, None, None, 3], dtype, name="x")
+        self.find = tf.function(find, input_signature=[spec], autograph=False)
+
+
+def reds(x):
+    return {"out": tf.cast(x[..., 0], tf.int32)}
+
+
+class SegmentationNetworkTest(tf.test.TestCase, parameterized.TestCase):
+    def save(self, find, dtype=tf.uint8, facts=None):
+        path = pathlib.Path(tempfile.mkdtemp(dir=self.get_temp_dir()))
+        network = Network(find, dtype)
+        tf.saved_model.save(network, str(path), signatures=network.find)
+        if facts:
+            (path / segmentation.FACTS).write_text(json.dumps(facts))
+        return path
+
+    def images(self, reds):
+        return np.repeat(np.uint8(reds)[None, :, :, None], 3, axis=3)
+
+    @parameterized.parameters(
+        ("labels", [[1, 2]], [[1, 2]]),
+        ("classes", [[0, 1]], [[1, 2]]),
+        ("native", [[7, 11]], [[1, 2]]),
+    )
+    def test_numbers_become_labels(self, ids, red, expected):
+        network = SegmentationNetwork(self.save(reds), INFO, ids)
+        labels, features = network(self.images(red))
+        self.assertAllEqual(labels, [expected])
+        self.assertIsNone(features)
+
+    def test_scores_and_features_are_taken(self):
+        def find(x):
+            scores = tf.one_hot(tf.cast(x[..., 0], tf.int32), 3)
+            return {"scores": scores, "features": tf.reduce_mean(x, [1, 2])}
+
+        network = SegmentationNetwork(self.save(find, tf.float32), INFO)
+        labels, features = network(self.images([[2, 1]]))
+        self.assertAllEqual(labels, [[[2, 1]]])
+        self.assertAllClose(features, [[1.5, 1.5, 1.5]])
+
+    def test_images_are_brought_to_its_size(self):
+        path = self.save(reds)
+        network = SegmentationNetwork(path, INFO, image_size=(2, 4))
+        labels, _ = network(self.images([[1, 1], [2, 2]]))
+        self.assertEqual(labels.shape, (1, 2, 4))
+        counts = segmentation.confusions(
+            labels, np.array([[[1, 1], [2, 2]]]), 3
+        )
+        self.assertAllEqual(counts, [[[0, 0, 0], [0, 4, 0], [0, 0, 4]]])
+
+    @parameterized.parameters(
+        ("labels", 3, "numbers 3"),
+        ("classes", 2, "numbers 2"),
+        ("native", 8, "numbers 8"),
+    )
+    def test_other_numbers_are_refused(self, ids, red, message):
+        network = SegmentationNetwork(self.save(reds), INFO, ids)
+        with self.assertRaisesRegex(ValueError, message):
+            network(self.images([[red]]))
+
+    def test_other_classes_are_refused(self):
+        names = ("don't care", "one", "three")
+        other = DatasetInfo("other", names, INFO.colors, {0: 0}, True)
+        path = self.save(reds, facts={"info": json.loads(other.to_json())})
+        with self.assertRaisesRegex(ValueError, "Received: one of 'other'"):
+            SegmentationNetwork(path, INFO)
+
+    def test_files_that_are_none_are_named(self):
+        with self.assertRaisesRegex(ValueError, "/no/such must be a SavedM"):
+            SegmentationNetwork("/no/such", INFO)
+
+    def test_another_output_is_named(self):
+        path = self.save(lambda x: {"out": tf.reduce_mean(x)}, tf.float32)
+        with self.assertRaisesRegex(ValueError, r"must return .*'out': \(\)"):
+            SegmentationNetwork(path, INFO)(self.images([[1]]))
+
+
+class SummarizeTest(tf.test.TestCase):
+    def test_scores_of_a_confusion_matrix(self):
+        counts = np.array([[9, 9, 9], [0, 6, 2], [0, 0, 0]])
+        found = segmentation.summarize(counts, INFO)
+        # Don't-care does not count; class two is found, but is not there.
+        self.assertAllClose(found["miou"], 6 / 8)
+        self.assertAllClose(found["accuracy"], 6 / 8)
+        self.assertEqual(
+            found["class_iou"], {"don't care": None, "one": 0.75, "two": 0.0}
+        )
+
+
+if __name__ == "__main__":
+    tf.test.main()

@@ -1,0 +1,87 @@
+"""Training a segmentation network, stopped and gone on with."""
+
+import dataclasses
+import pathlib
+import tempfile
+from unittest import mock
+
+import keras
+import tensorflow as tf
+
+from oasis_tf.evaluation.segmentation import SegmentationNetwork
+from oasis_tf.training import segmentation
+from tests import tiny
+
+SETTINGS = segmentation.SegmenterSettings(
+    (16, 16), num_steps=4, global_batch_size=4, channels=(4, 8)
+)
+
+
+class TrainTest(tf.test.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.dataset = tiny.dataset(self.get_temp_dir())
+        self.folder = pathlib.Path(tempfile.mkdtemp(dir=self.get_temp_dir()))
+
+    def train(self, settings=SETTINGS):
+        return segmentation.train(
+            self.dataset, tiny.CONFIG.data, settings, self.folder, ["/cpu:0"]
+        )
+
+    def test_exports_a_network_that_states_its_scores(self):
+        export = self.train()
+        network = SegmentationNetwork(export, self.dataset.info)
+        self.assertBetween(network.real["miou"], 0, 1)
+        self.assertEqual(tuple(network.image_size), (16, 16))
+        labels, features = network(tiny.batch()["image"])
+        self.assertEqual(labels.shape, (4, 16, 16))
+        self.assertEqual(features.shape, (4, 8))
+        # Again: what is there is kept.
+        before = (export / "saved_model.pb").stat().st_mtime_ns
+        self.train()
+        self.assertEqual(before, (export / "saved_model.pb").stat().st_mtime_ns)
+
+    def test_goes_on_from_its_last_backup(self):
+        class Stopped(Exception):
+            pass
+
+        steps = []
+
+        class Stopping(keras.callbacks.BackupAndRestore):
+            def on_epoch_begin(self, epoch, logs=None):
+                steps.append(epoch)
+                if len(steps) == 3:
+                    raise Stopped
+                super().on_epoch_begin(epoch, logs)
+
+        with (
+            mock.patch.object(segmentation, "_STEPS_PER_EPOCH", 1),
+            mock.patch.object(keras.callbacks, "BackupAndRestore", Stopping),
+        ):
+            with self.assertRaises(Stopped):
+                self.train()
+            self.train()
+        self.assertEqual(steps, [0, 1, 2, 2, 3])
+
+    def test_learns(self):
+        settings = dataclasses.replace(SETTINGS, num_steps=60)
+        scores = SegmentationNetwork(
+            self.train(settings), self.dataset.info
+        ).real
+        self.assertGreater(scores["accuracy"], 0.3)
+
+    def test_other_settings_are_refused(self):
+        self.train()
+        other = dataclasses.replace(SETTINGS, seed=1)
+        with self.assertRaisesRegex(ValueError, "a segmenter of other settin"):
+            self.train(other)
+
+
+class SettingsTest(tf.test.TestCase):
+    def test_size_must_fit(self):
+        with self.assertRaisesRegex(ValueError, "multiples of 2, for"):
+            dataclasses.replace(SETTINGS, image_size=(15, 16))
+
+
+if __name__ == "__main__":
+    tf.test.main()
