@@ -243,6 +243,18 @@ class TrainConfig:
         _check_range(self, "train", ("beta_1", "beta_2"), 0, 0.999999)
 
 
+DISCRIMINATOR_SCORES = ("miou_real", "miou_fake")
+"""Scores that a segmenting discriminator gives during training."""
+
+JUDGE_SCORES = ("segmenter_miou", "segmenter_fid", "color_emd", "texture_chi2")
+"""Those with `log.segmenter`. All but the first are better the lower."""
+
+INCEPTION_SCORES = ("fid", "color_emd", "texture_chi2")
+"""Those with `log.inception_weights`; better the lower."""
+
+LOWER_IS_BETTER = (*JUDGE_SCORES[1:], "fid")
+
+
 @dataclasses.dataclass(frozen=True)
 class LogConfig:
     """What a run writes, and how often. May change when a run is resumed."""
@@ -259,14 +271,32 @@ class LogConfig:
     """Steps between two validation scores; 0: only at the end."""
     validation_images: int = 500
     """Validation images that the score is taken on, at most."""
+    segmenter: str = ""
+    """SavedModel of `oasis_tf.train_segmenter` that judges the fakes, too:
+    scores "segmenter_miou", "segmenter_fid" (of its features, comparable
+    within the run alone), "color_emd" and "texture_chi2"."""
+    inception_weights: str = ""
+    """As of `oasis_tf.evaluate`: score "fid", in place of "segmenter_fid"."""
     best_score: str = ""
-    """Score by which `best/` is kept: "miou_real" or "miou_fake"; empty:
-    none is kept."""
+    """Score by which `best/` is kept: one of these, "miou_real" or
+    "miou_fake"; empty: none is kept."""
 
     def __post_init__(self):
-        _check_choice(
-            "log.best_score", self.best_score, ("", "miou_real", "miou_fake")
-        )
+        known = {*DISCRIMINATOR_SCORES, *JUDGE_SCORES, *INCEPTION_SCORES}
+        _check_choice("log.best_score", self.best_score, ("", *sorted(known)))
+        given = {"", *DISCRIMINATOR_SCORES}
+        if self.segmenter:
+            given.update(JUDGE_SCORES)
+        if self.inception_weights:
+            given.difference_update(["segmenter_fid"])
+            given.update(INCEPTION_SCORES)
+        if self.best_score not in given:
+            raise ValueError(
+                f"`log.best_score` {self.best_score!r} must be a score that is "
+                "taken: `log.segmenter` and `log.inception_weights` give more. "
+                f"Received: log.segmenter={self.segmenter!r}, "
+                f"log.inception_weights={self.inception_weights!r}."
+            )
         every = ("log_every", "checkpoint_every")
         _check_range(self, "log", every, 1)
         _check_range(self, "log", ("sample_every", "validate_every"), 0)
@@ -297,6 +327,13 @@ class Config:
                     f"{len(getattr(self, network).channels)} entries. "
                     f"Received: {self.image_size}."
                 )
+        is_given = self.discriminator.is_segmenter
+        if self.log.best_score in DISCRIMINATOR_SCORES and not is_given:
+            raise ValueError(
+                f"`log.best_score` {self.log.best_score!r} is of a "
+                "discriminator that segments. Received: discriminator.kind="
+                f"{self.discriminator.kind!r}."
+            )
         load_size = self.data.load_size
         if load_size and any(n < m for n, m in zip(load_size, self.image_size)):
             raise ValueError(

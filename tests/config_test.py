@@ -206,7 +206,10 @@ def test_override_says_what_is_wrong(setting, message):
         ),
         ("generator.noise=some", "`generator.noise` must be one of"),
         ("generator.channels=8", "`generator.channels` must be two or more"),
-        ("log.best_score=fid", "`log.best_score` must be one of"),
+        ("log.best_score=beauty", "`log.best_score` must be one of"),
+        ("log.best_score=fid", "'fid' must be a score that is taken"),
+        ("log.best_score=segmenter_miou", "Received: log.segmenter=''"),
+        ("discriminator.kind=both", "`discriminator.kind` must be one of"),
     ],
 )
 def test_values_that_cannot_be_are_refused(setting, message):
@@ -264,3 +267,9 @@ def test_a_file_without_get_config_is_refused(tmp_path):
     path.write_text("x = 1\n")
     with pytest.raises(ValueError, match="mine.py must define `get_config"):
         config.load(str(path))
+
+
+def test_scores_that_a_patch_discriminator_cannot_give():
+    settings = ["discriminator.kind=patch", "log.best_score=miou_real"]
+    with pytest.raises(ValueError, match="is of a discriminator that segmen"):
+        config.override(SMALL, settings)

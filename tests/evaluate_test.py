@@ -12,7 +12,6 @@ from oasis_tf.evaluation import miou
 from oasis_tf.evaluation import protocol
 from oasis_tf.inference.generator import load_generator
 from oasis_tf.inference.segmenter import load_segmenter
-from oasis_tf.training import segmentation
 from tests import tiny
 from tests import trained
 
@@ -35,13 +34,7 @@ def place(tmp_path_factory):
         ),
     )
     trained.make_workdir(folder / "run", config)
-    dataset = tiny.dataset(folder / "data", CONFIG)
-    settings = segmentation.SegmenterSettings(
-        (16, 16), num_steps=2, global_batch_size=4, channels=(4, 8)
-    )
-    segmentation.train(
-        dataset, CONFIG.data, settings, folder / "segmenter", ["/cpu:0"]
-    )
+    tiny.segmenter(folder / "segmenter")
     return folder
 
 

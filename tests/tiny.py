@@ -1,6 +1,7 @@
 """Networks, scenes and runs so small that a test can afford them."""
 
 import dataclasses
+import pathlib
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from oasis_tf.config import GeneratorConfig
 from oasis_tf.config import LogConfig
 from oasis_tf.config import TrainConfig
 from oasis_tf.data.toy_scenes import scenes
+from oasis_tf.training import segmentation
 
 SEMANTIC_CHANNELS = len(scenes.CLASS_NAMES)
 """S of the batches."""
@@ -72,3 +74,21 @@ def dataset(folder, config=CONFIG):
     """Prepares the data set of a configuration in a folder; returns it."""
     settings = dataclasses.replace(config.data, prepared_dir=str(folder))
     return data.load(config.dataset, None, settings, config.image_size)
+
+
+def segmenter(folder):
+    """Exports a segmenter that two updates have taught nothing.
+
+    Args:
+        folder: to write to; prepared data are kept there, too.
+
+    Returns:
+        Folder of the SavedModel.
+    """
+    settings = segmentation.SegmenterSettings(
+        (16, 16), num_steps=2, global_batch_size=4, channels=(4, 8)
+    )
+    prepared = dataset(pathlib.Path(folder, "data"))
+    return segmentation.train(
+        prepared, CONFIG.data, settings, folder, ["/cpu:0"]
+    )

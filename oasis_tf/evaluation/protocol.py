@@ -146,6 +146,10 @@ def merge(founds):
 class Measured:
     """What was found in a set of images.
 
+    Args:
+        founds: {name: array} each, as of `Judges.measure`, at least one.
+        info: `DatasetInfo`.
+
     Attributes:
         counts: {name: `[S, S]`}: of "confusion" and others like it.
         histograms: `Histograms`.
@@ -155,12 +159,12 @@ class Measured:
         num_images: n.
     """
 
-    def __init__(self, parts, info):
+    def __init__(self, founds, info):
         self.counts = {}
         self.histograms = Histograms(info.semantic_channels)
         self.features = self.moments = None
         accuracies, features, num_kept = [], [], 0
-        for found in parts.read():
+        for found in founds:
             arrays = {}
             for name, array in found.items():
                 kind, _, rest = name.partition("/")
@@ -386,8 +390,8 @@ class Evaluation:
             `(scores, real, fake)`: a dict plain enough for JSON; `Measured`
             twice.
         """
-        real = Measured(self._real, self.info)
-        fake = Measured(self._fake, self.info)
+        real = Measured(self._real.read(), self.info)
+        fake = Measured(self._fake.read(), self.info)
         scores = {}
         if self.judges.segmenter:
             scores["segmenter"] = {

@@ -23,7 +23,7 @@ class History:
             # A line that was cut off in writing does not end.
             text = self._path.read_text().rpartition("\n")[0]
             rows = [
-                {name: float(value) for name, value in row.items()}
+                {name: float(value or "nan") for name, value in row.items()}
                 for row in csv.DictReader(text.splitlines())
             ]
             self.rows = [row for row in rows if row["step"] <= step]
@@ -34,17 +34,24 @@ class History:
 
         Args:
             step: finished steps.
-            numbers: {name: float}.
+            numbers: {name: float}. A name may be new, or missing: its column
+                is empty there.
         """
+        names = self._names
         self.rows.append({"step": float(step)} | numbers)
-        if len(self.rows) == 1:
+        if self._names != names:
             self._rewrite()
             return
         with open(self._path, "a", newline="") as file:
             self._writer(file).writerow(self.rows[-1])
 
+    @property
+    def _names(self):
+        """The columns, in the order in which they came."""
+        return list(dict.fromkeys(name for row in self.rows for name in row))
+
     def _writer(self, file):
-        return csv.DictWriter(file, self.rows[0].keys(), lineterminator="\n")
+        return csv.DictWriter(file, self._names, lineterminator="\n")
 
     def _rewrite(self):
         temporary = self._path.with_suffix(".tmp")

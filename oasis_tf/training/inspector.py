@@ -14,6 +14,13 @@ from oasis_tf.data.image import to_uint8
 from oasis_tf.data.label_map import colorize
 from oasis_tf.data.label_map import one_hot
 from oasis_tf.evaluation import miou
+from oasis_tf.evaluation import segmentation
+from oasis_tf.evaluation import statistics
+from oasis_tf.evaluation.fid import frechet_distance
+from oasis_tf.evaluation.inception import load_inception
+from oasis_tf.evaluation.protocol import Judges
+from oasis_tf.evaluation.protocol import Measured
+from oasis_tf.evaluation.protocol import Protocol
 from oasis_tf.training.ema import StatisticsEstimator
 from oasis_tf.training.train_step import convolving
 from oasis_tf.training.train_step import draw_noise
@@ -38,6 +45,12 @@ class Inspector:
         self._dataset = dataset
         self._info = dataset.info
         self._strategy = strategy
+        self._judges = _load_judges(config.log, self._info)
+        has_inception = bool(config.log.inception_weights)
+        self._protocol = Protocol(
+            config.image_size,
+            features="inception" if has_inception else "segmenter",
+        )
         self._estimated = (None, None)  # A step, and its statistics.
         self._estimator = StatisticsEstimator(
             state.ema_generator,
@@ -145,12 +158,13 @@ class Inspector:
         return batch["image"], batch["label_map"]
 
     def score(self):
-        """Segments validation photos and fakes of their label maps.
+        """Scores the networks on validation images and fakes of their maps.
 
         Returns:
             {"miou_real": how well the discriminator segments real images,
             "miou_fake": how well it finds the label maps in fakes again}:
-            mean IoU, 0..1.
+            mean IoU, 0..1, where it segments; with `log.segmenter` and
+            `log.inception_weights` what these say, see there.
         """
         num_images = min(
             self._dataset.num_examples["validation"],
@@ -165,23 +179,65 @@ class Inspector:
             train.global_batch_size // parts,
             range(num_images),
         )
+        is_segmenter = self._config.discriminator.is_segmenter
         channels = self._info.semantic_channels
-        confusion = {
-            name: np.zeros([channels, channels], np.int64)
-            for name in ("miou_real", "miou_fake")
-        }
+        founds = {"real": [], "fake": []}
+        confusion = dict.fromkeys(founds, 0)
         with self.averaged_generator():
             for batch in batches:
                 label_map = batch["label_map"]
                 fake = self._generate(label_map, batch["sample_number"])
-                for name, image in (
-                    ("miou_real", to_float(batch["image"])),
-                    ("miou_fake", fake),
-                ):
-                    confusion[name] += miou.confusion_matrix(
-                        label_map, self._segment(image), channels
-                    )
-        return {
-            name: miou.mean_iou(counts, self._info.has_dont_care)
-            for name, counts in confusion.items()
-        }
+                images = {"real": to_float(batch["image"]), "fake": fake}
+                for name, image in images.items():
+                    if is_segmenter:
+                        confusion[name] += miou.confusion_matrix(
+                            label_map, self._segment(image), channels
+                        )
+                    if self._judges:
+                        found = self._judges.measure(
+                            self._protocol,
+                            to_uint8(image).numpy(),
+                            label_map.numpy(),
+                            self._info,
+                        )
+                        founds[name].append(found)
+        scores = {}
+        if is_segmenter:
+            scores = {
+                f"miou_{name}": miou.mean_iou(counts, self._info.has_dont_care)
+                for name, counts in confusion.items()
+            }
+        return scores | self._judged(**founds)
+
+    def _judged(self, real, fake):
+        """Returns the scores of what the judges found."""
+        if not self._judges:
+            return {}
+        real, fake = (Measured(found, self._info) for found in (real, fake))
+        overall = statistics.distances(
+            real.histograms, fake.histograms, self._info
+        )["overall"]
+        scores = {}
+        if self._judges.segmenter:
+            summary = segmentation.summarize(
+                fake.counts["confusion"], self._info
+            )
+            scores["segmenter_miou"] = summary["miou"]
+        if real.moments:
+            name = {"segmenter": "segmenter_fid", "inception": "fid"}
+            scores[name[self._protocol.features]] = frechet_distance(
+                real.moments, fake.moments
+            )
+        return scores | overall
+
+
+def _load_judges(log, info):
+    """Returns the networks that judge the fakes, or None."""
+    if not (log.segmenter or log.inception_weights):
+        return None
+    segmenter = inception = None
+    if log.segmenter:
+        segmenter = segmentation.SegmentationNetwork(log.segmenter, info)
+    if log.inception_weights:
+        inception = load_inception(log.inception_weights)
+    return Judges(segmenter, inception)

@@ -12,8 +12,10 @@ from absl import logging
 from PIL import Image
 from tqdm import tqdm
 
+from oasis_tf import config as config_lib
 from oasis_tf import model_files
 from oasis_tf.data import pipeline
+from oasis_tf.evaluation import charts
 from oasis_tf.exporters import saved_model
 from oasis_tf.training import workdir as workdir_lib
 from oasis_tf.training.checkpoint import Checkpoints
@@ -73,6 +75,7 @@ class Run:
         self._step = compile_step(
             self.state, config, dataset.info, self._strategy, perceptual_loss
         )
+        self.inspector = Inspector(self.state, config, dataset, self._strategy)
         # After what may fail: settings that do not fit leave no directory.
         self._lock = workdir_lib.claim(self.workdir, config, dataset)
         self.checkpoints = Checkpoints(
@@ -84,7 +87,6 @@ class Run:
             # So that a run which is cut off goes on from there.
             self.checkpoints.save()
         self.scores = None  # The last that were taken.
-        self.inspector = Inspector(self.state, config, dataset, self._strategy)
         self._stop_signal = None
 
     def _check_batch_size(self):
@@ -241,12 +243,13 @@ class Run:
         tf.summary.image("samples", sheet[None], step=step)
 
     def _validate(self, step, history, bar):
-        # It is the discriminator that scores.
-        is_scored = self.config.discriminator.is_segmenter
-        if not (self._has_validation and is_scored):
+        if not self._has_validation:
             return
         self.scores = self.inspector.score()
+        if not self.scores:
+            return
         history.add(step, self.scores)
+        charts.scores_over_time(self.workdir / "scores.png", history.rows)
         for name, value in self.scores.items():
             tf.summary.scalar(name, value, step=step)
         texts = [f"{name} {value:.3f}" for name, value in self.scores.items()]
@@ -259,7 +262,8 @@ class Run:
         record = self.workdir / "best" / "best.json"
         if record.is_file():
             best = json.loads(record.read_text())
-            if best["name"] == name and best["score"] >= score:
+            sign = -1 if name in config_lib.LOWER_IS_BETTER else 1
+            if best["name"] == name and sign * best["score"] >= sign * score:
                 return
         Checkpoints(self.state, record.parent, keep=1).save()
         best = {"step": step, "name": name, "score": score}

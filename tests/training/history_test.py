@@ -2,6 +2,7 @@
 
 import pathlib
 
+import numpy as np
 import tensorflow as tf
 from PIL import Image
 
@@ -49,6 +50,19 @@ class HistoryTest(tf.test.TestCase):
         again = History(self.path, step=100)
         self.assertEqual([row["step"] for row in again.rows], [10, 20, 30])
         self.assertEqual(again.rows[-1], {"step": 30.0} | losses(0.5))
+
+    def test_a_new_name_has_empty_cells_before_it(self):
+        history = History(self.path, 0)
+        history.add(1, {"a": 0.5})
+        history.add(2, {"a": 0.25, "b": 2.0})
+        history.add(3, {"b": 3.0})
+        self.assertEqual(
+            self.path.read_text().splitlines(),
+            ["step,a,b", "1.0,0.5,", "2.0,0.25,2.0", "3.0,,3.0"],
+        )
+        again = History(self.path, 3)
+        self.assertAllEqual([row["b"] for row in again.rows[1:]], [2, 3])
+        self.assertTrue(np.isnan(again.rows[0]["b"]))
 
     def test_a_line_cut_off_in_writing_is_dropped(self):
         history = History(self.path, step=0)

@@ -287,6 +287,50 @@ class LoopTest(tf.test.TestCase, parameterized.TestCase):
         sheets = sorted(p.name for p in self.workdir.glob("samples/*"))
         self.assertEqual(sheets, ["step_0000004.png", "step_0000006.png"])
 
+    def test_best_is_that_of_the_lowest_distance(self):
+        run = self.run_with(
+            FakeStep(),
+            is_blind=False,
+            validate_every=2,
+            segmenter=str(tiny.segmenter(self.workdir.parent / "segmenter")),
+            best_score="color_emd",
+        )
+        values = iter([0.5, 0.3, 0.6])
+        with mock.patch.multiple(
+            Inspector,
+            score=lambda _: {"color_emd": next(values)},
+            sample_sheet=lambda _: np.zeros([4, 4, 3], np.uint8),
+        ):
+            run.train()
+        best = json.loads((self.workdir / "best/best.json").read_text())
+        self.assertEqual(best, {"step": 4, "name": "color_emd", "score": 0.3})
+        with Image.open(self.workdir / "scores.png") as picture:
+            self.assertGreater(min(picture.size), 100)
+
+    def test_a_segmenter_scores_the_fakes(self):
+        run = self.run_with(
+            FakeStep(),
+            is_blind=False,
+            segmenter=str(tiny.segmenter(self.workdir.parent / "segmenter")),
+        )
+        run.train()
+        self.assertCountEqual(
+            run.scores,
+            [
+                *("miou_real", "miou_fake", "segmenter_miou", "segmenter_fid"),
+                *("color_emd", "texture_chi2"),
+            ],
+        )
+        self.assertBetween(run.scores["segmenter_miou"], 0, 1)
+        self.assertGreater(run.scores["segmenter_fid"], 0)
+        # Fakes of random weights have other colours than scenes.
+        self.assertGreater(run.scores["color_emd"], 1)
+
+    def test_a_missing_segmenter_leaves_no_work_directory(self):
+        with self.assertRaisesRegex(ValueError, "/no/such must be a SavedMod"):
+            self.run_with(FakeStep(), is_blind=False, segmenter="/no/such")
+        self.assertFalse(self.workdir.exists())
+
     def test_other_settings_are_refused_and_named(self):
         self.run_with(FakeStep()).train()
         with self.assertRaisesRegex(
