@@ -181,13 +181,18 @@ def _default_out(models):
 
 def _prepare(model, folder, shared):
     """Returns the `Evaluation` of a model, and facts about it."""
+    import tensorflow as tf
+
     from oasis_tf import model_files
     from oasis_tf.evaluation import protocol as protocol_lib
     from oasis_tf.evaluation.parts import digest
     from oasis_tf.inference.generator import load_generator
 
     export = model_files.find_export(model)
-    generator = load_generator(export)
+    strategy = None
+    if len(tf.config.list_logical_devices("GPU")) > 1:
+        strategy = tf.distribute.MirroredStrategy()
+    generator = load_generator(export, strategy)
     if not shared:
         shared["dataset"] = _load_data(generator.config)
         shared["judges"] = _load_judges(

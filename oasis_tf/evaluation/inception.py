@@ -176,7 +176,7 @@ def preprocess(images, protocol="pytorch_fid"):
     images = tf.cast(images, tf.float32)
     if protocol == "pytorch_fid":
         return 2 * tf.image.resize(images / 255, IMAGE_SIZE) - 1
-    resized = tf.compat.v1.image.resize_bilinear(images, IMAGE_SIZE)
+    resized = tf.raw_ops.ResizeBilinear(images=images, size=IMAGE_SIZE)
     return (resized - 128) / 128
 
 

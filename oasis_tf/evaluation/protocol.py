@@ -313,7 +313,7 @@ class Evaluation:
         return pipeline.validation_batches(
             self._dataset,
             self.protocol.image_size,
-            _BATCH_SIZE,
+            _BATCH_SIZE * self._generator.num_replicas,
             indices,
             self.protocol.split,
         ).as_numpy_iterator()

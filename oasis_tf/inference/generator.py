@@ -1,5 +1,6 @@
 """A trained generator in use: pictures of label maps."""
 
+import contextlib
 import itertools
 import os
 
@@ -15,7 +16,7 @@ _BATCH_SIZE = 8
 _BATCH_PIXELS = 8 * 256 * 256  # At most, for larger label maps.
 
 
-def load_generator(model):
+def load_generator(model, strategy=None):
     """Loads a trained generator.
 
         generator = oasis_tf.load_generator("runs/demo")
@@ -25,6 +26,8 @@ def load_generator(model):
         model: path of a work directory of `oasis_tf.train` or
             `oasis_tf.import_published`, whose newest export is taken, or of an
             export.
+        strategy: `tf.distribute.MirroredStrategy` whose devices share the
+            drawing; None for one device.
 
     Returns:
         `TrainedGenerator`.
@@ -34,8 +37,10 @@ def load_generator(model):
     """
     folder = model_files.find_export(model)
     config, info = model_files.read_facts(folder)
+    scope = strategy.scope() if strategy else contextlib.nullcontext()
     try:
-        saved_model = tf.saved_model.load(str(folder))
+        with scope:
+            saved_model = tf.saved_model.load(str(folder))
     except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
         first_line = str(error).strip().partition("\n")[0]
         raise ValueError(
@@ -43,7 +48,9 @@ def load_generator(model):
             f"read ({first_line})."
         ) from error
     facts = model_files.read_model_facts(folder)
-    return TrainedGenerator(saved_model, config, info, facts["max_pixels"])
+    return TrainedGenerator(
+        saved_model, config, info, facts["max_pixels"], strategy
+    )
 
 
 class TrainedGenerator:
@@ -54,9 +61,13 @@ class TrainedGenerator:
         info: `DatasetInfo`: the classes and their ids.
         size_multiple: height and width of a label map must be multiples of it.
         noise_channels: Z; 0 for a generator without noise.
+        num_replicas: devices that share the drawing.
     """
 
-    def __init__(self, saved_model, config, info, max_pixels):
+    def __init__(self, saved_model, config, info, max_pixels, strategy=None):
+        self._strategy = strategy
+        self.num_replicas = strategy.num_replicas_in_sync if strategy else 1
+        self._replicated = {}
         self._max_pixels = max_pixels
         # Held, for the signatures live as long as it does.
         self._saved_model = saved_model
@@ -197,7 +208,9 @@ class TrainedGenerator:
             draw, looks = self._draw_noises, noises
         looks = iter(looks)
         height, width = label_maps[0].shape
-        batch_size = max(1, min(_BATCH_SIZE, _BATCH_PIXELS // (height * width)))
+        batch_size = self.num_replicas * max(
+            1, min(_BATCH_SIZE, _BATCH_PIXELS // (height * width))
+        )
         images = []
         for start in range(0, len(label_maps), batch_size):
             batch = label_maps[start : start + batch_size]
@@ -214,10 +227,11 @@ class TrainedGenerator:
     def _draw_seeds(self, label_maps, seeds):
         for seed in seeds:
             check_seed(seed)
-        return self._signatures["synthesize"](
+        return self._call(
+            "synthesize",
             label_map=tf.constant(np.stack(label_maps), tf.int32),
             seed=tf.constant(list(map(int, seeds)), tf.int64),
-        )["image"].numpy()
+        )
 
     def _draw_noises(self, label_maps, noises):
         for label_map, noise in zip(label_maps, noises):
@@ -231,10 +245,44 @@ class TrainedGenerator:
                     f"`noise` must have the shape {expected}. Received: "
                     f"{noise.values.shape}."
                 )
-        return self._signatures["synthesize_from_3d_noise"](
+        return self._call(
+            "synthesize_from_3d_noise",
             label_map=tf.constant(np.stack(label_maps), tf.int32),
-            noise=np.stack([noise.values for noise in noises]),
-        )["image"].numpy()
+            noise=tf.constant(np.stack([noise.values for noise in noises])),
+        )
+
+    def _call(self, name, **tensors):
+        """Returns a signature's images, drawn by all devices."""
+        if self.num_replicas == 1:
+            return self._signatures[name](**tensors)["image"].numpy()
+        num_images = len(tensors["label_map"])
+        share = -(-num_images // self.num_replicas)
+        # Where they do not divide evenly the last one is drawn again.
+        places = np.arange(share * self.num_replicas)
+        places = np.minimum(places, num_images - 1)
+        shares = {
+            key: self._strategy.experimental_distribute_values_from_function(
+                lambda context, value=value: tf.gather(
+                    value,
+                    places[context.replica_id_in_sync_group * share :][:share],
+                )
+            )
+            for key, value in tensors.items()
+        }
+        if name not in self._replicated:
+            self._replicated[name] = self._replicate(self._signatures[name])
+        images = self._replicated[name](shares)
+        images = self._strategy.experimental_local_results(images)
+        return np.concatenate([one.numpy() for one in images])[:num_images]
+
+    def _replicate(self, signature):
+        def draw(tensors):
+            return signature(**tensors)["image"]
+
+        return tf.function(
+            lambda shares: self._strategy.run(draw, args=(shares,)),
+            autograph=False,
+        )
 
 
 def _name(label_map):

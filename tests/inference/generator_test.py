@@ -91,6 +91,23 @@ class GenerateTest(tf.test.TestCase, parameterized.TestCase):
         )["image"][0]
         self.assertAllEqual(GENERATOR.generate(LABEL_MAP, seed=3), expected)
 
+    def test_two_devices_draw_as_one_does(self):
+        strategy = tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"])
+        generator = oasis_tf.load_generator(WORKDIR, strategy)
+        self.assertEqual(generator.num_replicas, 2)
+        for num in (1, 3, 4):  # Not all of which can be shared evenly.
+            maps = list(tiny.batch(size=num)["label_map"])
+            seeds = range(num)
+            self.assertAllEqual(
+                generator.draw(maps, seeds=seeds),
+                GENERATOR.draw(maps, seeds=seeds),
+            )
+        noises = [GENERATOR.sample_noise(maps[0], seed) for seed in range(3)]
+        self.assertAllEqual(
+            generator.draw(maps[:1] * 3, noises=noises),
+            GENERATOR.draw(maps[:1] * 3, noises=noises),
+        )
+
     def test_noise_of_a_seed_draws_as_the_seed_of_pixel_noise_too(self):
         config = tiny.config(generator={"noise": "pixel"})
         workdir = trained.make_workdir(
