@@ -10,7 +10,7 @@ many steps; evaluates each by the same segmentation network, which is trained
 first; writes `table.md`, `scores.png` and `pictures.png` to `--out`. The rows
 to compare, the first and the last, have `--seeds` runs each. The same command
 again goes on where it was stopped. Exits with 2 if the command or the data are
-not as they must be, with 1 if a run broke.
+not as they must be, with the code of a run that broke otherwise.
 """
 
 import json
@@ -97,7 +97,10 @@ def main():
     out = command_line.make_folder(
         _OUT, _OUT.value or f"runs/ablation/{dataset}"
     )
-    model_files.claim(out / "settings.json", _facts(), "an ablation")
+    record = out / "settings.json"
+    if not any((out / name).is_dir() for name in ("segmenter", "evaluations")):
+        record.unlink(missing_ok=True)  # Of a command that failed at once.
+    model_files.claim(record, _facts(), "an ablation")
     segmenter = _SEGMENTER.value or _train_segmenter(out)
     for number, (name, seed) in enumerate(runs):
         print(f"\nRun {number + 1} of {len(runs)}: {name}, seed {seed}")

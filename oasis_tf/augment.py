@@ -59,6 +59,7 @@ def main():
     # Imported late, so that --help and mistyped flags answer at once.
     from oasis_tf import config as config_lib
     from oasis_tf import data
+    from oasis_tf.evaluation.parts import digest
     from oasis_tf.inference.generator import load_generator
 
     export = model_files.find_export(_MODEL.value)
@@ -76,7 +77,7 @@ def main():
         )
     out = command_line.make_folder(_OUT, _OUT.value)
     settings = {
-        "model": str(export.resolve()),
+        "model": digest(export),
         "data": dataset.prepared_dir.name,
         "per_image": _PER_IMAGE.value,
         "num_images": _NUM_IMAGES.value,
@@ -94,6 +95,9 @@ def main():
     taken_by = f"--dataset=folder --data_dir={pathlib.Path(out).resolve()}"
     if writer.ignore_id is not None:
         taken_by += f" --set=data.ignore_id={writer.ignore_id}"
+    if not num_validation:
+        # Else pairs of the training split would be taken, drawn ones too.
+        taken_by += " --set=data.validation_share=0"
     print(f"Taken by: {taken_by}")
     return 0
 

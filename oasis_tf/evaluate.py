@@ -16,6 +16,7 @@ on where it was stopped. Exits with 2 if the command or a file is not as it
 must be.
 """
 
+import dataclasses
 import pathlib
 
 from absl import flags
@@ -102,6 +103,7 @@ _LOOKS = flags.DEFINE_integer(
 def main():
     models = _models()
     _check_flags()
+    _check_alike(models)
     processor.use_onednn()
     # Imported late, so that --help and mistyped flags answer at once.
     from oasis_tf.evaluation import report
@@ -175,6 +177,28 @@ def _check_flags():
         )
 
 
+def _check_alike(models):
+    """Raises a ValueError unless all models draw the same size and classes."""
+    from oasis_tf import model_files
+
+    facts = [
+        model_files.read_facts(model_files.find_export(model))
+        for model in models.values()
+    ]
+    kinds = {
+        (tuple(config.image_size), info.class_names) for config, info in facts
+    }
+    if len(kinds) > 1:
+        found = ", ".join(
+            f"{name}: {config.image_size} of {info.name!r}"
+            for name, (config, info) in zip(models, facts)
+        )
+        raise ValueError(
+            "`--compare` must be models of one image size and the same "
+            f"classes. Received: {found}."
+        )
+
+
 def _default_out(models):
     return f"runs/evaluate/{'-'.join(models)}"
 
@@ -241,7 +265,13 @@ def _load_data(config):
     size = config.image_size
     if _DATASET.value:
         config = config_lib.load(_DATASET.value)
-    config = config_lib.override(config, _SET.value)
+    changed = config_lib.override(config, _SET.value)
+    if dataclasses.replace(changed, data=config.data) != config:
+        raise ValueError(
+            "`--set` must be of the data set's settings, data.*: the others "
+            f"are the model's. Received: {', '.join(_SET.value)}."
+        )
+    config = changed
     return data.load(config.dataset, _DATA_DIR.value, config.data, size)
 
 
@@ -260,7 +290,11 @@ def _load_judges(info, image_size):
         segmenter = SegmentationNetwork(
             _SEGMENTER.value, info, _SEGMENTER_IDS.value, size
         )
-        files["segmenter"] = digest(_SEGMENTER.value)
+        files["segmenter"] = [
+            digest(_SEGMENTER.value),
+            segmenter.ids,
+            segmenter.image_size,
+        ]
     if _INCEPTION.value:
         inception = load_inception(_INCEPTION.value)
         files["inception"] = digest(_INCEPTION.value)
@@ -293,10 +327,11 @@ def _load_discriminator(model):
     from oasis_tf import model_files
     from oasis_tf.inference.segmenter import load_segmenter
 
-    is_workdir = pathlib.Path(model, "config.json").is_file()
-    if is_workdir and model_files.has_segmenter(model):
-        return load_segmenter(model)
-    return None
+    folder = pathlib.Path(model)
+    has_checkpoints = any(folder.glob("checkpoints/step-*.index"))
+    if not (folder / "config.json").is_file() or not has_checkpoints:
+        return None
+    return load_segmenter(model) if model_files.has_segmenter(model) else None
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ command again goes on where it was stopped. Exits with 2 if the command or the
 data are not as they must be.
 """
 
+import dataclasses
 import pathlib
 
 from absl import flags
@@ -30,7 +31,9 @@ _OUT = flags.DEFINE_string(
     "out", "", "Folder to write to; default: runs/segmenter/<dataset>."
 )
 _IMAGE_SIZE = flags.DEFINE_list(
-    "image_size", [], "height,width in pixels; default: the experiment's."
+    "image_size",
+    [],
+    "height,width in pixels, without crops; default: the experiment's.",
 )
 _STEPS = flags.DEFINE_integer("steps", 3000, "Updates.", lower_bound=1)
 _BATCH_SIZE = flags.DEFINE_integer(
@@ -69,8 +72,12 @@ def main():
     )
     out = _OUT.value or f"runs/segmenter/{config.dataset}"
     out = command_line.make_folder(_OUT, out)
-    dataset = data.load(config.dataset, _DATA_DIR.value, config.data, size)
-    export = segmentation.train(dataset, config.data, settings, out)
+    data_config = config.data
+    if tuple(size) != tuple(config.image_size):
+        # It is for the experiment's size: crops of it would be of other scale.
+        data_config = dataclasses.replace(data_config, load_size=None)
+    dataset = data.load(config.dataset, _DATA_DIR.value, data_config, size)
+    export = segmentation.train(dataset, data_config, settings, out)
     _tell(export, dataset.info)
     return 0
 

@@ -30,12 +30,12 @@ class FolderWriter:
         self.ignore_id = None
         if info.has_dont_care:
             self.ignore_id = int(np.iinfo(self._dtype).max)
+        ids = range(info.semantic_channels)
+        if info.has_dont_care:
+            ids = (self.ignore_id, *ids[1:])
         lines = [
-            f"{s} {name} {' '.join(map(str, color))}"
-            for s, (name, color) in enumerate(
-                zip(info.class_names, info.colors)
-            )
-            if not (info.has_dont_care and s == 0)
+            f"{i} {name} {' '.join(map(str, color))}"
+            for i, name, color in zip(ids, info.class_names, info.colors)
         ]
         text = "\n".join(lines) + "\n"
         model_files.write(self._folder / "classes.txt", text)

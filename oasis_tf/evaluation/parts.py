@@ -58,7 +58,8 @@ class Parts:
     def write(self, number, arrays):
         """Keeps a part's results, {name: array}: whole or not at all."""
         path = self._path(number)
-        temporary = path.with_suffix(".tmp")
+        # Two processes may measure the same real images.
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
         with open(temporary, "wb") as file:
             np.savez(file, **arrays)
         os.replace(temporary, path)

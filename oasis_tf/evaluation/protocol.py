@@ -23,6 +23,7 @@ from oasis_tf.evaluation.statistics import distances
 
 _PART_SIZE = 64  # Images between two files: what a stop costs at most.
 _BATCH_SIZE = 8
+_LEAST_IMAGES = 4  # Of which one has three neighbours: see precision_recall.
 _PACKAGES = ("keras", "numpy", "scikit-image", "scipy", "tensorflow")
 
 MOST_NEIGHBOURS = 50_000
@@ -78,7 +79,7 @@ class Judges:
         segmenter: `SegmentationNetwork`.
         inception: `Inception`.
         lpips: `LPIPS`.
-        files: {name: digest} of the files that they were read from.
+        files: {name: what tells it: digests of files, settings}.
     """
 
     segmenter: object = None
@@ -116,11 +117,6 @@ class Judges:
                     for one in counts
                 ]
             )
-        if protocol.features == "segmenter" and features is None:
-            raise ValueError(
-                "`features` 'segmenter' need a segmenter that returns them. "
-                "Received: one without an output `[B, C]`."
-            )
         if protocol.features == "inception":
             features = np.asarray(self.inception.features(images))
         if protocol.features != "none":
@@ -156,7 +152,6 @@ class Measured:
         accuracy: `[n]`, of each image, or None.
         features: `[n, C]`, float32, or None; `MOST_NEIGHBOURS` at most.
         moments: `Moments` of all images' features, or None.
-        num_images: n.
     """
 
     def __init__(self, founds, info):
@@ -237,17 +232,29 @@ class Evaluation:
                 "none."
             )
         self.num_images = min(protocol.num_images or num_images, num_images)
+        if protocol.features != "none" and self.num_images < _LEAST_IMAGES:
+            raise ValueError(
+                f"There must be at least {_LEAST_IMAGES} images for `features` "
+                f"{protocol.features!r}. Received: {self.num_images}."
+            )
+        if protocol.features == "segmenter" and not (
+            judges.segmenter and judges.segmenter.has_features
+        ):
+            raise ValueError(
+                "`features` 'segmenter' need a segmenter that returns them. "
+                "Received: one without an output `[B, C]`, or none."
+            )
         # A real image and its statistics do not depend on the seed.
         of_images = {
             "data": dataset.prepared_dir.name,
             "split": protocol.split,
             "image_size": protocol.image_size,
             "features": protocol.features,
-            "judges": judges.files,
+            "judges": {k: v for k, v in judges.files.items() if k != "lpips"},
         }
         size = min(_PART_SIZE, self.num_images)
         name = hashlib.sha256(
-            json.dumps([of_images, self.num_images]).encode()
+            json.dumps([of_images, self.num_images, size]).encode()
         ).hexdigest()[:16]
         self._real = Parts(
             pathlib.Path(real_root, name), of_images, self.num_images, size
@@ -255,12 +262,16 @@ class Evaluation:
         of_fakes = of_images | {
             "model": model_digest,
             "seed": protocol.seed,
-            "discriminator": discriminator is not None,
+            "discriminator": discriminator.step if discriminator else None,
         }
         self._fake = Parts(
             self.folder / "parts/fake", of_fakes, self.num_images, size
         )
-        of_looks = {"num_looks": protocol.num_looks, "noises": self.noises}
+        of_looks = {
+            "num_looks": protocol.num_looks,
+            "noises": self.noises,
+            "lpips": judges.files.get("lpips"),
+        }
         self._looks = Parts(
             self.folder / "parts/looks",
             of_fakes | of_looks,

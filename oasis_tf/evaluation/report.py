@@ -57,7 +57,7 @@ def notes(judges, protocol):
         found["fid"] = f"of the segmenter's features: {_NOT_COMPARABLE}"
     if judges.lpips and not judges.lpips.is_comparable:
         found["lpips"] = f"by a random network: {_NOT_COMPARABLE}"
-    if judges.segmenter and judges.segmenter.real is not None:
+    if judges.segmenter and judges.segmenter.is_ours:
         found["miou"] = f"by a U-Net of oasis_tf's own: {_NOT_COMPARABLE}"
     return found
 
@@ -180,6 +180,7 @@ def draw_charts(folder, real, models, info):
 def _draw_extremes(evaluation, accuracy):
     """Draws the pictures in which most and fewest pixels are found again."""
     order = np.argsort(-accuracy, kind="stable")
+    order = order[np.isfinite(accuracy[order])]  # Not of don't-care alone.
     num = min(_NUM_EXTREMES, len(order) // 2)
     for name, chosen in (("best", order[:num]), ("worst", order[::-1][:num])):
         rows = []

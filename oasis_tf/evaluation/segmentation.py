@@ -30,13 +30,14 @@ class SegmentationNetwork:
     Args:
         path: folder of the SavedModel.
         info: `DatasetInfo` of the images.
-        ids: one of `IDS`; None for what the network itself says, which are
-            "labels" unless it says so.
+        ids: one of `IDS`; None for what the network itself says.
         image_size: (height, width) that images are brought to; None for the
             network's own, or the images' where it has none.
 
     Attributes:
-        image_size: the same, or None.
+        ids, image_size: the same; the second may be None.
+        has_features: whether it returns features.
+        is_ours: whether `oasis_tf.train_segmenter` made it.
         real: its scores on real validation images, as `summarize` returns
             them, or None where it does not say.
 
@@ -49,8 +50,13 @@ class SegmentationNetwork:
         self.info = info
         facts = _read_facts(path, info)
         self.real = facts.get("real")
-        self.image_size = image_size or facts.get("image_size")
-        self._label_of = _labels(info, ids or facts.get("ids", "labels"))
+        self.is_ours = bool(facts)
+        self.ids = ids or facts.get("ids")
+        if image_size and min(image_size) < 1:
+            raise ValueError(
+                "`image_size` must be two numbers above 0. Received: "
+                f"{tuple(image_size)}."
+            )
         try:
             self._model = tf.saved_model.load(str(path))
         except (OSError, ValueError, tf.errors.OpError) as error:
@@ -58,6 +64,12 @@ class SegmentationNetwork:
                 f"{path} must be a SavedModel. Received: one that cannot be "
                 f"read ({str(error).splitlines()[0]})."
             ) from error
+        if self.ids is None:
+            raise ValueError(
+                f"`ids` must say what the numbers of {path} mean, one of "
+                f"{', '.join(IDS)}: it does not say itself. Received: none."
+            )
+        self._label_of = _labels(info, self.ids)
         if "serving_default" not in self._model.signatures:
             raise ValueError(
                 f"{path} must have the signature `serving_default`. Received: "
@@ -73,6 +85,12 @@ class SegmentationNetwork:
         ((self._input, spec),) = inputs.items()
         self._dtype = spec.dtype
         self._path = path
+        batch_size, height, width, _ = spec.shape
+        self._takes_one = batch_size == 1
+        fixed = (height, width) if height and width else None
+        self.image_size = image_size or facts.get("image_size") or fixed
+        shapes = [s.shape for s in self._function.structured_outputs.values()]
+        self.has_features = any(shape.rank == 2 for shape in shapes)
 
     def __call__(self, images):
         """Segments images.
@@ -88,12 +106,26 @@ class SegmentationNetwork:
             images = tf.stack(
                 [pipeline.resize_image(one, self.image_size) for one in images]
             )
-        outputs = self._function(**{self._input: tf.cast(images, self._dtype)})
+        images = tf.cast(images, self._dtype)
+        if self._takes_one:
+            singles = [self._run(one[tf.newaxis]) for one in images]
+            outputs = {
+                name: tf.concat([single[name] for single in singles], axis=0)
+                for name in singles[0]
+            }
+        else:
+            outputs = self._run(images)
         label_map = features = None
         for tensor in outputs.values():
             if tensor.shape.rank == 2:
                 features = tensor.numpy()
             elif tensor.shape.rank == 4:
+                if tensor.shape[-1] != len(self._label_of):
+                    raise ValueError(
+                        f"{self._path} must give a score for each of "
+                        f"{len(self._label_of)} numbers, as `ids` are "
+                        f"{self.ids!r}. Received: {tensor.shape[-1]} scores."
+                    )
                 label_map = tf.argmax(tensor, -1, output_type=tf.int32)
             elif tensor.shape.rank == 3 and tensor.dtype.is_integer:
                 label_map = tensor
@@ -104,6 +136,15 @@ class SegmentationNetwork:
                 f"N]` scores. Received: {shapes}."
             )
         return self._to_labels(label_map.numpy()), features
+
+    def _run(self, images):
+        try:
+            return self._function(**{self._input: images})
+        except (ValueError, TypeError, tf.errors.OpError) as error:
+            raise ValueError(
+                f"{self._path} must take images of {tuple(images.shape)}. "
+                f"Received: {str(error).splitlines()[0]}."
+            ) from error
 
     def _to_labels(self, numbers):
         found = np.unique(numbers)
@@ -213,9 +254,10 @@ def summarize(counts, info):
     Returns:
         {"miou": mean IoU of the classes that occur, 0..1; "accuracy": share of
         pixels found right, don't-care left out; "class_iou": {class name: IoU,
-        None where the class neither occurs nor is found}}.
+        None for a class that does not occur}, of which "miou" is the mean}.
     """
     iou = miou.class_iou(counts, info.has_dont_care)
+    iou[np.sum(counts, axis=1) == 0] = np.nan
     return {
         "miou": miou.mean_iou(counts, info.has_dont_care),
         "accuracy": miou.pixel_accuracy(counts, info.has_dont_care),

@@ -28,8 +28,8 @@ def load_segmenter(model):
         ValueError: if there is no checkpoint, or none that can be read.
     """
     config, info, _ = model_files.find_checkpoints(model)
-    discriminator, _ = networks.discriminator(model)
-    return Segmenter(discriminator, config, info)
+    discriminator, step = networks.discriminator(model)
+    return Segmenter(discriminator, config, info, step)
 
 
 class Segmenter:
@@ -39,11 +39,13 @@ class Segmenter:
         config: `Config` of the training.
         info: `DatasetInfo`: the classes and their ids.
         discriminator: `Discriminator`.
+        step: finished updates of the checkpoint.
         size_multiple: height and width of a picture must be multiples of it.
     """
 
-    def __init__(self, discriminator, config, info):
+    def __init__(self, discriminator, config, info, step=0):
         self.discriminator = discriminator
+        self.step = step
         self.config = config
         self.info = info
         self.size_multiple = discriminator.size_multiple

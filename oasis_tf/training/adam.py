@@ -83,9 +83,8 @@ class Adam(keras.optimizers.Optimizer):
         """Moves the variables (all that it was built for, unless given)."""
         step = tf.cast(self.iterations + 1, tf.float32)
         # The same for all variables: once in a graph.
-        self._bias_corrections = [
-            1 - beta**step for beta in (self.beta_1, self.beta_2) if beta > 0
-        ]
+        self._first_correction = 1 - self.beta_1**step
+        self._second_correction = 1 - self.beta_2**step
         return super().apply(grads, trainable_variables)
 
     def update_step(self, gradient, variable, learning_rate):
@@ -97,7 +96,8 @@ class Adam(keras.optimizers.Optimizer):
         values = self._moved(
             gradient,
             tf.cast(learning_rate, variable.dtype),
-            self._bias_corrections,
+            self._first_correction,
+            self._second_correction,
             *(tf.convert_to_tensor(v) for v in variables),
         )
         for moved, value in zip(variables, values, strict=True):
@@ -106,7 +106,14 @@ class Adam(keras.optimizers.Optimizer):
     # In a graph one operation for each variable, instead of ten.
     @tf.function(autograph=False, reduce_retracing=True)
     def _moved(
-        self, gradient, learning_rate, corrections, value, second, first=None
+        self,
+        gradient,
+        learning_rate,
+        first_correction,
+        second_correction,
+        value,
+        second,
+        first=None,
     ):
         """Returns [value, second moment, first moment where there is one]."""
         second += (tf.square(gradient) - second) * (1 - self.beta_2)
@@ -114,9 +121,9 @@ class Adam(keras.optimizers.Optimizer):
         moments = [second]
         if first is not None:
             first += (gradient - first) * (1 - self.beta_1)
-            direction = first / corrections[0]
+            direction = first / first_correction
             moments.append(first)
-        deviation = tf.sqrt(second / corrections[-1])
+        deviation = tf.sqrt(second / second_correction)
         value -= learning_rate * direction / (deviation + self.epsilon)
         return [value, *moments]
 

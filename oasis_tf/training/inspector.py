@@ -46,11 +46,12 @@ class Inspector:
         self._info = dataset.info
         self._strategy = strategy
         self._judges = _load_judges(config.log, self._info)
-        has_inception = bool(config.log.inception_weights)
-        self._protocol = Protocol(
-            config.image_size,
-            features="inception" if has_inception else "segmenter",
-        )
+        features = "none"
+        if config.log.inception_weights:
+            features = "inception"
+        elif self._judges and self._judges.segmenter.has_features:
+            features = "segmenter"
+        self._protocol = Protocol(config.image_size, features=features)
         self._estimated = (None, None)  # A step, and its statistics.
         self._estimator = StatisticsEstimator(
             state.ema_generator,
@@ -223,7 +224,7 @@ class Inspector:
                 fake.counts["confusion"], self._info
             )
             scores["segmenter_miou"] = summary["miou"]
-        if real.moments:
+        if real.moments and real.moments.num > 1:
             name = {"segmenter": "segmenter_fid", "inception": "fid"}
             scores[name[self._protocol.features]] = frechet_distance(
                 real.moments, fake.moments

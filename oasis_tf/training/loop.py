@@ -249,7 +249,8 @@ class Run:
         if not self.scores:
             return
         history.add(step, self.scores)
-        charts.scores_over_time(self.workdir / "scores.png", history.rows)
+        if np.isfinite(list(self.scores.values())).any():
+            charts.scores_over_time(self.workdir / "scores.png", history.rows)
         for name, value in self.scores.items():
             tf.summary.scalar(name, value, step=step)
         texts = [f"{name} {value:.3f}" for name, value in self.scores.items()]

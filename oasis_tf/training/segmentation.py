@@ -28,6 +28,7 @@ class SegmenterSettings:
     image_size: tuple[int, int]
     """(height, width), in pixels."""
     num_steps: int = 3000
+    """Updates; a few more where they do not make even epochs."""
     global_batch_size: int = 16
     learning_rate: float = 2e-3
     """At the start; it falls to 0 by a cosine."""
@@ -72,29 +73,49 @@ def train(dataset, data_config, settings, folder, devices=None):
         ValueError: if the folder holds one of other settings or data.
     """
     folder = pathlib.Path(folder)
+    batches = _batches(dataset, data_config, settings)  # What may fail, first.
     folder.mkdir(parents=True, exist_ok=True)
     facts = {
-        "dataset": dataset.info.name,
-        "num_examples": dataset.num_examples,
-        "num_bytes": dataset.num_bytes,
+        "data": dataset.prepared_dir.name,
+        "load_size": data_config.load_size,
+        "flip": data_config.flip,
         "settings": dataclasses.asdict(settings),
     }
     model_files.claim(folder / "settings.json", facts, "a segmenter")
     export = folder / "export"
     if not (export / FACTS).is_file():
-        network = _fit(dataset, data_config, settings, folder, devices)
+        network = _fit(batches, dataset.info, settings, folder, devices)
         _export(network, dataset, settings, export)
     return export
 
 
-def _fit(dataset, data_config, settings, folder, devices):
-    info = dataset.info
+def _batches(dataset, data_config, settings):
+    batches = pipeline.train_batches(
+        dataset,
+        settings.image_size,
+        settings.global_batch_size,
+        data_config,
+        settings.seed,
+        num_examples=settings.train_images or None,
+    )
+    return batches.map(
+        lambda batch: (to_float(batch["image"]), {"logits": batch["label_map"]})
+    )
+
+
+def _fit(batches, info, settings, folder, devices):
+    """Trains a network, from its last backup if there is one.
+
+    The images then come in their order from the start again.
+    """
+    num_epochs = -(-settings.num_steps // _STEPS_PER_EPOCH)
+    steps_per_epoch = -(-settings.num_steps // num_epochs)
     keras.utils.set_random_seed(settings.seed)
     strategy = tf.distribute.MirroredStrategy(devices)
     with strategy.scope():
         network = build_unet(info.semantic_channels, settings.channels)
         schedule = keras.optimizers.schedules.CosineDecay(
-            settings.learning_rate, settings.num_steps
+            settings.learning_rate, num_epochs * steps_per_epoch
         )
         loss = keras.losses.SparseCategoricalCrossentropy(
             from_logits=True, ignore_class=0 if info.has_dont_care else None
@@ -103,21 +124,10 @@ def _fit(dataset, data_config, settings, folder, devices):
             keras.optimizers.Adam(schedule),
             loss={"logits": loss, "features": None},
         )
-    batches = pipeline.train_batches(
-        dataset,
-        settings.image_size,
-        settings.global_batch_size,
-        data_config,
-        settings.seed,
-        num_examples=settings.train_images or None,
-    ).map(
-        lambda batch: (to_float(batch["image"]), {"logits": batch["label_map"]})
-    )
-    steps_per_epoch = min(_STEPS_PER_EPOCH, settings.num_steps)
     network.fit(
         batches,
         steps_per_epoch=steps_per_epoch,
-        epochs=-(-settings.num_steps // steps_per_epoch),
+        epochs=num_epochs,
         callbacks=[
             keras.callbacks.BackupAndRestore(
                 str(folder / "backup"),

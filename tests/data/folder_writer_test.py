@@ -14,7 +14,12 @@ from oasis_tf.data.toy_scenes import Builder
 
 @pytest.mark.parametrize("has_dont_care", [False, True])
 def test_is_read_as_it_was_written(tmp_path, has_dont_care):
-    info = dataclasses.replace(Builder.INFO, has_dont_care=has_dont_care)
+    names = Builder.INFO.class_names
+    if has_dont_care:
+        names = ("unlabeled", *names[1:])
+    info = dataclasses.replace(
+        Builder.INFO, class_names=names, has_dont_care=has_dont_care
+    )
     folder = tmp_path / "pairs"
     folder.mkdir()
     writer = FolderWriter(folder, info)
@@ -35,8 +40,8 @@ def test_is_read_as_it_was_written(tmp_path, has_dont_care):
     example = dataset.decode(serialized)
     assert (example["image"].numpy() == image).all()
     assert (example["label_map"][..., 0].numpy() == labels).all()
-    assert dataset.info.class_names[1:] == info.class_names[1:]
-    assert dataset.info.colors[1:] == info.colors[1:]
+    assert dataset.info.class_names == info.class_names
+    assert dataset.info.colors == info.colors
 
 
 def test_many_classes_take_two_bytes(tmp_path):

@@ -62,14 +62,16 @@ class SegmentationNetworkTest(tf.test.TestCase, parameterized.TestCase):
             scores = tf.one_hot(tf.cast(x[..., 0], tf.int32), 3)
             return {"scores": scores, "features": tf.reduce_mean(x, [1, 2])}
 
-        network = SegmentationNetwork(self.save(find, tf.float32), INFO)
+        network = SegmentationNetwork(
+            self.save(find, tf.float32), INFO, "labels"
+        )
         labels, features = network(self.images([[2, 1]]))
         self.assertAllEqual(labels, [[[2, 1]]])
         self.assertAllClose(features, [[1.5, 1.5, 1.5]])
 
     def test_images_are_brought_to_its_size(self):
         path = self.save(reds)
-        network = SegmentationNetwork(path, INFO, image_size=(2, 4))
+        network = SegmentationNetwork(path, INFO, "labels", (2, 4))
         labels, _ = network(self.images([[1, 1], [2, 2]]))
         self.assertEqual(labels.shape, (1, 2, 4))
         counts = segmentation.confusions(
@@ -87,6 +89,32 @@ class SegmentationNetworkTest(tf.test.TestCase, parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, message):
             network(self.images([[red]]))
 
+    def test_another_number_of_scores_is_refused(self):
+        def find(x):
+            return {"scores": tf.one_hot(tf.cast(x[..., 0], tf.int32), 3)}
+
+        path = self.save(find)
+        network = SegmentationNetwork(path, INFO, "classes")
+        with self.assertRaisesRegex(ValueError, "each of 2 .*: 3 scores"):
+            network(self.images([[1]]))
+
+    def test_what_numbers_mean_must_be_said(self):
+        with self.assertRaisesRegex(ValueError, "`ids` must say"):
+            SegmentationNetwork(self.save(reds), INFO)
+
+    def test_a_network_of_one_image_of_one_size(self):
+        module = tf.Module()
+        spec = tf.TensorSpec([1, 2, 4, 3], tf.uint8, name="x")
+        module.find = tf.function(reds, input_signature=[spec])
+        path = tempfile.mkdtemp(dir=self.get_temp_dir())
+        tf.saved_model.save(module, path, signatures=module.find)
+        network = SegmentationNetwork(path, INFO, "labels")
+        self.assertEqual(network.image_size, (2, 4))
+        images = np.concatenate([self.images([[1, 1]]), self.images([[2, 2]])])
+        labels, _ = network(images)
+        self.assertAllEqual(labels[:, 0, 0], [1, 2])
+        self.assertEqual(labels.shape, (2, 2, 4))
+
     def test_other_classes_are_refused(self):
         names = ("don't care", "one", "three")
         other = DatasetInfo("other", names, INFO.colors, {0: 0}, True)
@@ -101,7 +129,7 @@ class SegmentationNetworkTest(tf.test.TestCase, parameterized.TestCase):
     def test_another_output_is_named(self):
         path = self.save(lambda x: {"out": tf.reduce_mean(x)}, tf.float32)
         with self.assertRaisesRegex(ValueError, r"must return .*'out': \(\)"):
-            SegmentationNetwork(path, INFO)(self.images([[1]]))
+            SegmentationNetwork(path, INFO, "labels")(self.images([[1]]))
 
 
 class SummarizeTest(tf.test.TestCase):
@@ -112,7 +140,7 @@ class SummarizeTest(tf.test.TestCase):
         self.assertAllClose(found["miou"], 6 / 8)
         self.assertAllClose(found["accuracy"], 6 / 8)
         self.assertEqual(
-            found["class_iou"], {"don't care": None, "one": 0.75, "two": 0.0}
+            found["class_iou"], {"don't care": None, "one": 0.75, "two": None}
         )
 
 

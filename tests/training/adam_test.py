@@ -47,7 +47,10 @@ class AdamTest(tf.test.TestCase, parameterized.TestCase):
         self.assertAllClose(trained, [-0.5], rtol=1e-4)
 
     @parameterized.parameters(
-        (0.0, 0.999, 1e-8), (0.5, 0.9, 1e-3), (0.9, 0.99, 1e-8)
+        (0.0, 0.999, 1e-8),
+        (0.5, 0.9, 1e-3),
+        (0.9, 0.99, 1e-8),
+        (0.5, 0.0, 1e-3),
     )
     def test_steps_follow_the_paper(self, beta_1, beta_2, epsilon):
         trained = self.train(Adam(0.01, beta_1, beta_2, epsilon))
