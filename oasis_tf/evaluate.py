@@ -291,7 +291,7 @@ def _load_judges(info, image_size):
             _SEGMENTER.value, info, _SEGMENTER_IDS.value, size
         )
         files["segmenter"] = [
-            digest(_SEGMENTER.value),
+            digest(segmenter.path),
             segmenter.ids,
             segmenter.image_size,
         ]

@@ -28,13 +28,14 @@ class SegmentationNetwork:
     `[B, H, W, N]`; a second output `[B, C]` is taken as features.
 
     Args:
-        path: folder of the SavedModel.
+        path: folder of the SavedModel, or that of `train_segmenter`.
         info: `DatasetInfo` of the images.
         ids: one of `IDS`; None for what the network itself says.
         image_size: (height, width) that images are brought to; None for the
             network's own, or the images' where it has none.
 
     Attributes:
+        path: folder of the SavedModel.
         ids, image_size: the same; the second may be None.
         has_features: whether it returns features.
         is_ours: whether `oasis_tf.train_segmenter` made it.
@@ -47,6 +48,9 @@ class SegmentationNetwork:
 
     def __init__(self, path, info, ids=None, image_size=None):
         path = pathlib.Path(path)
+        if (path / "export" / FACTS).is_file():
+            path = path / "export"
+        self.path = path
         self.info = info
         facts = _read_facts(path, info)
         self.real = facts.get("real")
@@ -84,7 +88,6 @@ class SegmentationNetwork:
             )
         ((self._input, spec),) = inputs.items()
         self._dtype = spec.dtype
-        self._path = path
         batch_size, height, width, _ = spec.shape
         self._takes_one = batch_size == 1
         fixed = (height, width) if height and width else None
@@ -122,7 +125,7 @@ class SegmentationNetwork:
             elif tensor.shape.rank == 4:
                 if tensor.shape[-1] != len(self._label_of):
                     raise ValueError(
-                        f"{self._path} must give a score for each of "
+                        f"{self.path} must give a score for each of "
                         f"{len(self._label_of)} numbers, as `ids` are "
                         f"{self.ids!r}. Received: {tensor.shape[-1]} scores."
                     )
@@ -132,7 +135,7 @@ class SegmentationNetwork:
         if label_map is None:
             shapes = {k: tuple(v.shape) for k, v in outputs.items()}
             raise ValueError(
-                f"{self._path} must return `[B, H, W]` integers or `[B, H, W, "
+                f"{self.path} must return `[B, H, W]` integers or `[B, H, W, "
                 f"N]` scores. Received: {shapes}."
             )
         return self._to_labels(label_map.numpy()), features
@@ -142,7 +145,7 @@ class SegmentationNetwork:
             return self._function(**{self._input: images})
         except (ValueError, TypeError, tf.errors.OpError) as error:
             raise ValueError(
-                f"{self._path} must take images of {tuple(images.shape)}. "
+                f"{self.path} must take images of {tuple(images.shape)}. "
                 f"Received: {str(error).splitlines()[0]}."
             ) from error
 
@@ -155,7 +158,7 @@ class SegmentationNetwork:
         ]
         if wrong:
             raise ValueError(
-                f"{self._path} must find classes of {self.info.name!r}, 0.."
+                f"{self.path} must find classes of {self.info.name!r}, 0.."
                 f"{len(self._label_of) - 1}. Received: the numbers "
                 f"{', '.join(map(str, wrong[:5]))}."
             )

@@ -98,6 +98,14 @@ class SegmentationNetworkTest(tf.test.TestCase, parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, "each of 2 .*: 3 scores"):
             network(self.images([[1]]))
 
+    def test_the_folder_around_an_export_will_do(self):
+        facts = {"ids": "labels", "info": json.loads(INFO.to_json())}
+        export = self.save(reds, facts=facts)
+        folder = pathlib.Path(tempfile.mkdtemp(dir=self.get_temp_dir()))
+        export.rename(folder / "export")
+        network = SegmentationNetwork(folder, INFO)
+        self.assertEqual(network.path, folder / "export")
+
     def test_what_numbers_mean_must_be_said(self):
         with self.assertRaisesRegex(ValueError, "`ids` must say"):
             SegmentationNetwork(self.save(reds), INFO)
