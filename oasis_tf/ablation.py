@@ -13,7 +13,9 @@ again goes on where it was stopped. Exits with 2 if the command or the data are
 not as they must be, with the code of a run that broke otherwise.
 """
 
+import contextlib
 import json
+import signal
 import subprocess
 import sys
 
@@ -56,6 +58,12 @@ _PATCH_CHANNELS = flags.DEFINE_string(
 _SEGMENTER = flags.DEFINE_string(
     "segmenter", "", "As of oasis_tf.evaluate; default: one trained first."
 )
+_SEGMENTER_IDS = flags.DEFINE_enum(
+    "segmenter_ids",
+    None,
+    ["labels", "classes", "native"],
+    "As of oasis_tf.evaluate.",
+)
 _SEGMENTER_STEPS = flags.DEFINE_integer(
     "segmenter_steps", 1500, "Of the one that is trained.", lower_bound=1
 )
@@ -93,24 +101,65 @@ def main():
         )
         for name in _variants()
     }  # Mistyped settings are told before hours of work.
-    dataset = configs["oasis"].dataset
+    config = configs["oasis"]
+    features = _check_data(config)
     out = command_line.make_folder(
-        _OUT, _OUT.value or f"runs/ablation/{dataset}"
+        _OUT, _OUT.value or f"runs/ablation/{config.dataset}"
     )
     record = out / "settings.json"
     if not any((out / name).is_dir() for name in ("segmenter", "evaluations")):
         record.unlink(missing_ok=True)  # Of a command that failed at once.
     model_files.claim(record, _facts(), "an ablation")
-    segmenter = _SEGMENTER.value or _train_segmenter(out)
+    segmenter = _SEGMENTER.value or _train_segmenter(out, config.image_size)
     for number, (name, seed) in enumerate(runs):
         print(f"\nRun {number + 1} of {len(runs)}: {name}, seed {seed}")
-        _run(out, name, seed, segmenter)
+        _run(out, name, seed, segmenter, features)
         _write_table(out, runs[: number + 1])
     _draw_scores(out, runs)
-    _draw_pictures(out)
+    _draw_pictures(out, config)
     print(f"\n{(out / 'table.md').read_text()}")
     print(f"Table and pictures: {out.resolve()}")
     return 0
+
+
+def _check_data(config):
+    """Looks at data and segmenter before hours of work.
+
+    Returns:
+        Whose features are compared: "segmenter", or "none" if it has none.
+
+    Raises:
+        ValueError: if they are not as they must be.
+    """
+    import tensorflow as tf
+
+    from oasis_tf.evaluation.segmentation import SegmentationNetwork
+
+    # They are for the runs, which are processes of their own.
+    with contextlib.suppress(RuntimeError):  # Where they are in use already.
+        tf.config.set_visible_devices([], "GPU")
+    dataset = _load_data(config)
+    if not dataset.num_examples["validation"]:
+        raise ValueError(
+            f"{config.dataset!r} must have validation images. Received: none."
+        )
+    if not _SEGMENTER.value:
+        return "segmenter"
+    network = SegmentationNetwork(
+        _SEGMENTER.value, dataset.info, _SEGMENTER_IDS.value
+    )
+    return "segmenter" if network.has_features else "none"
+
+
+def _load_data(config):
+    from oasis_tf import data
+
+    return data.load(
+        config.dataset,
+        _DATA_DIR.value or None,
+        config.data,
+        config.image_size,
+    )
 
 
 def _facts():
@@ -120,6 +169,7 @@ def _facts():
         "steps": _STEPS.value,
         "patch_channels": _PATCH_CHANNELS.value,
         "segmenter": _SEGMENTER.value,
+        "segmenter_ids": _SEGMENTER_IDS.value,
         "segmenter_steps": _SEGMENTER_STEPS.value,
         "set": _SET.value,
     }
@@ -132,18 +182,15 @@ def _settings(name, seed):
     return settings
 
 
-def _train_segmenter(out):
+def _train_segmenter(out, image_size):
     """Trains the network that all are judged by; returns its path."""
-    size = config_lib.override(
-        config_lib.load(_DATASET.value), _SET.value
-    ).image_size
     folder = out / "segmenter"
     if not (folder / "export").is_dir():
         _command(
             "train_segmenter",
             *_data_flags(),
             f"--steps={_SEGMENTER_STEPS.value}",
-            f"--image_size={size[0]},{size[1]}",
+            f"--image_size={image_size[0]},{image_size[1]}",
             f"--out={folder}",
             *(f"--set={setting}" for setting in _SET.value),
         )
@@ -163,7 +210,7 @@ def _folders(out, name, seed):
     )
 
 
-def _run(out, name, seed, segmenter):
+def _run(out, name, seed, segmenter, features):
     workdir, evaluation = _folders(out, name, seed)
     if (evaluation / "metrics.json").is_file():
         return
@@ -173,12 +220,16 @@ def _run(out, name, seed, segmenter):
         f"--workdir={workdir}",
         *(f"--set={setting}" for setting in _settings(name, seed)),
     )
+    if not (workdir / model_files.EXPORT).is_dir():
+        raise KeyboardInterrupt  # It was told to stop, and did.
+    segmenter_flags = [f"--segmenter={segmenter}", f"--features={features}"]
+    if _SEGMENTER_IDS.value:
+        segmenter_flags.append(f"--segmenter_ids={_SEGMENTER_IDS.value}")
     _command(
         "evaluate",
         f"--model={workdir}",
         *_data_flags()[1:],
-        f"--segmenter={segmenter}",
-        "--features=segmenter",
+        *segmenter_flags,
         f"--out={evaluation}",
     )
 
@@ -187,11 +238,28 @@ def _command(name, *arguments):
     """Runs a command of ours in a process of its own.
 
     Each one's memory is gone before the next, and a broken one is told from
-    the others.
+    the others. A signal to stop is passed on and waited for: a training
+    writes a checkpoint first.
     """
     command = [sys.executable, "-m", f"oasis_tf.{name}", *arguments]
-    code = subprocess.run(command, check=False).returncode
-    if code < 0 or code == 130:  # By a signal: this one is to stop, too.
+    stops = []
+
+    def stop(number, frame):
+        del frame
+        stops.append(number)
+        process.send_signal(signal.SIGTERM)
+
+    process = subprocess.Popen(command)
+    previous = {
+        number: signal.signal(number, stop)
+        for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    try:
+        code = process.wait()
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+    if stops or code < 0 or code == command_line.INTERRUPTED:
         raise KeyboardInterrupt
     if code:
         sys.exit(command_line.fail(f"`{' '.join(command[1:])}` failed.", code))
@@ -280,31 +348,24 @@ def _draw_scores(out, runs):
     fig.savefig(out / "scores.png", dpi=110)
 
 
-def _draw_pictures(out):
+def _draw_pictures(out, config):
     """Draws some label maps by the first run of each row."""
-    from oasis_tf import data
     from oasis_tf.data import pipeline
     from oasis_tf.inference.generator import load_generator
 
-    pictures = {}
+    dataset = _load_data(config)
+    num = dataset.num_examples["validation"]
+    places = np.linspace(0, num - 1, min(num, _NUM_MAPS)).astype(int)
+    (batch,) = pipeline.validation_batches(
+        dataset, config.image_size, _NUM_MAPS, places
+    ).as_numpy_iterator()
+    pictures = {
+        "label map": colorize(batch["label_map"], dataset.info),
+        "real": batch["image"],
+    }
     for name in _variants():
         workdir, _ = _folders(out, name, 0)
-        generator = load_generator(workdir)
-        if not pictures:
-            config, info = generator.config, generator.info
-            dataset = data.load(
-                config.dataset, _DATA_DIR.value, config.data, config.image_size
-            )
-            num = dataset.num_examples["validation"]
-            places = np.linspace(0, num - 1, min(num, _NUM_MAPS)).astype(int)
-            (batch,) = pipeline.validation_batches(
-                dataset, config.image_size, _NUM_MAPS, places
-            ).as_numpy_iterator()
-            pictures = {
-                "label map": colorize(batch["label_map"], info),
-                "real": batch["image"],
-            }
-        pictures[name] = generator.draw(
+        pictures[name] = load_generator(workdir).draw(
             batch["label_map"], seeds=[int(n) for n in places]
         )
     sheet = sheets.draw_sheet(list(zip(*pictures.values())), list(pictures))

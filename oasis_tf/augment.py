@@ -57,24 +57,20 @@ _SEED = flags.DEFINE_integer(
 def main():
     command_line.check_given(_MODEL, _OUT)
     # Imported late, so that --help and mistyped flags answer at once.
-    from oasis_tf import config as config_lib
-    from oasis_tf import data
     from oasis_tf.evaluation.parts import digest
     from oasis_tf.inference.generator import load_generator
+    from oasis_tf.inference.model_data import load_data
 
     export = model_files.find_export(_MODEL.value)
     generator = load_generator(export)
     size = generator.config.image_size
-    config = generator.config
-    if _DATASET.value:
-        config = config_lib.load(_DATASET.value)
-    config = config_lib.override(config, _SET.value)
-    dataset = data.load(config.dataset, _DATA_DIR.value, config.data, size)
-    if dataset.info.class_names != generator.info.class_names:
-        raise ValueError(
-            "The data set must be one of the model's classes. Received: "
-            f"{dataset.info.name!r}, for a model of {generator.info.name!r}."
-        )
+    dataset = load_data(
+        generator.config,
+        generator.info,
+        _DATASET.value,
+        _DATA_DIR.value,
+        _SET.value,
+    )
     out = command_line.make_folder(_OUT, _OUT.value)
     settings = {
         "model": digest(export),

@@ -14,7 +14,10 @@ from absl import logging
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 _PACKAGE = pathlib.Path(__file__).parent
-_INTERRUPTED = 130  # As a shell counts it: 128 and SIGINT.
+
+INTERRUPTED = 130
+"""Exit code of a command that Ctrl-C stopped, as a shell counts: 128 and
+SIGINT."""
 
 
 def run(main):
@@ -37,7 +40,7 @@ def run(main):
         try:
             return main()
         except KeyboardInterrupt:
-            return fail("Stopped; the same command goes on.", _INTERRUPTED)
+            return fail("Stopped; the same command goes on.", INTERRUPTED)
         except ValueError as error:
             if not _is_ours(error):
                 raise

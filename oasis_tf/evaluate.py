@@ -16,7 +16,6 @@ on where it was stopped. Exits with 2 if the command or a file is not as it
 must be.
 """
 
-import dataclasses
 import pathlib
 
 from absl import flags
@@ -211,6 +210,7 @@ def _prepare(model, folder, shared):
     from oasis_tf.evaluation import protocol as protocol_lib
     from oasis_tf.evaluation.parts import digest
     from oasis_tf.inference.generator import load_generator
+    from oasis_tf.inference.model_data import load_data
 
     export = model_files.find_export(model)
     strategy = None
@@ -218,7 +218,13 @@ def _prepare(model, folder, shared):
         strategy = tf.distribute.MirroredStrategy()
     generator = load_generator(export, strategy)
     if not shared:
-        shared["dataset"] = _load_data(generator.config)
+        shared["dataset"] = load_data(
+            generator.config,
+            generator.info,
+            _DATASET.value,
+            _DATA_DIR.value,
+            _SET.value,
+        )
         shared["judges"] = _load_judges(
             shared["dataset"].info, generator.config.image_size
         )
@@ -256,23 +262,6 @@ def _features():
     if _FEATURES.value:
         return _FEATURES.value
     return "inception" if _INCEPTION.value else "none"
-
-
-def _load_data(config):
-    from oasis_tf import config as config_lib
-    from oasis_tf import data
-
-    size = config.image_size
-    if _DATASET.value:
-        config = config_lib.load(_DATASET.value)
-    changed = config_lib.override(config, _SET.value)
-    if dataclasses.replace(changed, data=config.data) != config:
-        raise ValueError(
-            "`--set` must be of the data set's settings, data.*: the others "
-            f"are the model's. Received: {', '.join(_SET.value)}."
-        )
-    config = changed
-    return data.load(config.dataset, _DATA_DIR.value, config.data, size)
 
 
 def _load_judges(info, image_size):

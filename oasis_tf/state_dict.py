@@ -1,5 +1,6 @@
 """Weights in files that PyTorch saved."""
 
+import hashlib
 import pathlib
 import pickle
 
@@ -59,6 +60,14 @@ def read(path):
         name.removeprefix("module."): _to_array(tensor)
         for name, tensor in tensors.items()
     }
+
+
+def sha256(path):
+    """Returns the SHA-256 of a file, in hexadecimal digits.
+
+    The names of published weights end in its first eight.
+    """
+    return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
 
 
 def _to_array(tensor):

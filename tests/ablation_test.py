@@ -1,6 +1,9 @@
 """`python -m oasis_tf.ablation`: rows, runs, table and pictures."""
 
+import os
 import pathlib
+import signal
+import subprocess
 
 import pytest
 from PIL import Image
@@ -20,11 +23,16 @@ def get_config():
 """
 
 
-@pytest.mark.slow
-def test_table_of_all_rows(tmp_path):
+@pytest.fixture
+def experiment(tmp_path):
     pathlib.Path(tmp_path, "tiny_experiment.py").write_text(EXPERIMENT)
+    return "--dataset=tiny_experiment.py"
+
+
+@pytest.mark.slow
+def test_table_of_all_rows(experiment, tmp_path):
     flags = (
-        "--dataset=tiny_experiment.py",
+        experiment,
         "--seeds=2",
         "--segmenter_steps=2",
         "--patch_channels=4,8",
@@ -56,12 +64,66 @@ def test_table_of_all_rows(tmp_path):
     assert before == after
 
 
+class Process:
+    """Stands for a command that runs until a signal comes."""
+
+    def __init__(self, command):
+        self.command = command
+        self.signals = []
+
+    def wait(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return 0
+
+    def send_signal(self, number):
+        self.signals.append(number)
+
+
+def test_a_signal_stops_what_runs_and_then_the_command(
+    experiment, tmp_path, monkeypatch
+):
+    processes = []
+
+    def start(command):
+        processes.append(Process(command))
+        return processes[-1]
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(subprocess, "Popen", start)
+    done = trained.run("ablation", experiment, "--out=a", cwd=tmp_path)
+    assert done.returncode == 130
+    assert "the same command goes on" in done.stderr
+    (process,) = processes
+    assert "oasis_tf.train_segmenter" in process.command
+    assert process.signals == [signal.SIGTERM]
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_training_that_was_stopped_is_not_evaluated(
+    experiment, tmp_path, monkeypatch
+):
+    """It exits with 0 then, and leaves no export."""
+    names = []
+
+    def start(command):
+        names.append(command[2])
+        process = Process(command)
+        process.wait = lambda: 0
+        return process
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    done = trained.run("ablation", experiment, "--out=a", cwd=tmp_path)
+    assert done.returncode == 130
+    assert names == ["oasis_tf.train_segmenter", "oasis_tf.train"]
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
         (["--set=train.no_such=1"], "no_such"),
         (["--dataset=no_such"], "no_such"),
         (["--patch_channels=x"], "discriminator.channels"),
+        (["--segmenter=nowhere"], "nowhere must be a SavedModel"),
     ],
 )
 def test_mistakes_are_told_before_anything_runs(tmp_path, flags, message):

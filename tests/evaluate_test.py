@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -109,36 +108,66 @@ def test_goes_on_where_it_was_stopped(place, metrics, monkeypatch):
     measure = protocol.Judges.measure
     sizes = []
 
-    def stop(*arguments):
-        if len(sizes) == 2:
+    def count(*arguments):
+        if len(sizes) == stop_at:
             raise KeyboardInterrupt
         sizes.append(len(arguments[2]))
         return measure(*arguments)
 
-    monkeypatch.setattr(protocol.Judges, "measure", stop)
+    monkeypatch.setattr(protocol.Judges, "measure", count)
     flags = ("--model=run", "--out=b", "--diversity_maps=0", "--features=none")
+    stop_at = 2
     assert evaluate(place, *flags).returncode == 130
     assert sizes == [4, 4]  # Two parts of the real images.
-    monkeypatch.setattr(protocol.Judges, "measure", measure)
+    stop_at = 5
+    assert evaluate(place, *flags).returncode == 130
+    assert sizes[2:] == [2, 4, 4]  # Their last, and two of the fakes.
+    stop_at = None
     done = evaluate(place, *flags)
     assert done.returncode == 0, done.stderr
+    assert sizes[5:] == [2]
     again = json.loads((place / "b/metrics.json").read_text())
     for name in ("segmenter", "discriminator", "statistics"):
         assert again["scores"][name] == metrics["scores"][name]
+    # More is measured into the same folder, and nothing else again.
+    done = evaluate(place, *flags, "--diversity_maps=1")
+    assert done.returncode == 0, done.stderr
+    assert sizes[6:] == []
+    again = json.loads((place / "b/metrics.json").read_text())
+    assert again["scores"]["diversity"]["image"]["num_maps"] == 1
 
 
 def test_models_side_by_side(place, metrics):
-    shutil.copytree(place / "run", place / "other", dirs_exist_ok=True)
-    done = evaluate(
-        place, "--compare=run,other", "--out=c", "--diversity_maps=0"
+    config = tiny.config(
+        data={"num_train_scenes": 8, "num_validation_scenes": 10},
+        generator={"noise": "none"},
     )
+    settings = dataclasses.replace(
+        config.data, prepared_dir=str(place / "data")
+    )
+    trained.make_workdir(
+        place / "other", dataclasses.replace(config, data=settings)
+    )
+    done = evaluate(place, "--compare=run,other", "--out=c")
     assert done.returncode == 0, done.stderr
-    rows = [
-        line.split("|")[2:]
+    rows = {
+        line.split("|")[1].strip(): line.split("|")[2:-1]
         for line in (place / "c/table.md").read_text().splitlines()
-        if line.startswith(("| run ", "| other "))
-    ]
-    assert len(rows) == 2 and rows[0] == rows[1]
+        if line.startswith(("| Model", "| run ", "| other "))
+    }
+    cells = {
+        name: dict(zip(map(str.strip, rows["Model"]), map(str.strip, row)))
+        for name, row in rows.items()
+    }
+    alone = (place / "a/table.md").read_text()
+    assert cells["run"]["mIoU ↑"] in alone
+    # The same for both: real images, by the same judge.
+    assert cells["run"]["of real"] == cells["other"]["of real"]
+    assert cells["run"]["mIoU ↑"] != cells["other"]["mIoU ↑"]
+    # Each has the noises that it has.
+    assert cells["run"]["MS-SSIM, none noise ↓"] == "-"
+    assert cells["other"]["MS-SSIM, image noise ↓"] == "-"
+    assert cells["other"]["MS-SSIM, none noise ↓"] == "1.000"
     with Image.open(place / "c/histograms.png") as picture:
         assert picture.size[0] > 500
 

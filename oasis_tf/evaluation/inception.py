@@ -15,6 +15,7 @@ PUBLISHED_URL = (
     "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/"
     + PUBLISHED_FILE
 )
+_SHA256 = "6726825d"  # With what that of the file begins, as its name says.
 PROTOCOLS = ("pytorch_fid", "tensorflow_1")
 """Ways to bring images to the network's size and range; see `preprocess`."""
 
@@ -187,12 +188,14 @@ class Inception:
         network: as `build_inception` returns it; with weights, see
             `load_inception`.
         protocol: one of `PROTOCOLS`; see `preprocess`.
+        is_published: whether the weights are those of the published file;
+            None where that cannot be told.
 
     Raises:
         ValueError: if the protocol is none of these.
     """
 
-    def __init__(self, network, protocol="pytorch_fid"):
+    def __init__(self, network, protocol="pytorch_fid", is_published=False):
         if protocol not in PROTOCOLS:
             raise ValueError(
                 f"`protocol` must be one of {PROTOCOLS}. Received: "
@@ -200,6 +203,7 @@ class Inception:
             )
         self.network = network
         self.protocol = protocol
+        self.is_published = is_published
 
     def features(self, images):
         """Returns the features of images of one size, whatever it is.
@@ -242,7 +246,8 @@ def load_inception(weights, protocol="pytorch_fid"):
         protocol: one of `PROTOCOLS`; see `preprocess`.
 
     Returns:
-        `Inception`.
+        `Inception`, whose `is_published` follows from the SHA-256 of a `.pth`,
+        and is None for the other form.
 
     Raises:
         ValueError: if there is no such file, it holds something else, or it is
@@ -250,8 +255,8 @@ def load_inception(weights, protocol="pytorch_fid"):
     """
     path = pathlib.Path(weights)
     expected = f"{PUBLISHED_FILE} (published at {PUBLISHED_URL})"
-    is_published = path.suffix == ".pth"
-    if not is_published and not path.name.endswith(_KERAS_SUFFIX):
+    is_state_dict = path.suffix == ".pth"
+    if not is_state_dict and not path.name.endswith(_KERAS_SUFFIX):
         raise ValueError(
             f"Inception's weights must be {expected}, or a {_KERAS_SUFFIX} "
             f"made from it. Received: {str(weights)!r}."
@@ -263,11 +268,12 @@ def load_inception(weights, protocol="pytorch_fid"):
             f"{_KERAS_SUFFIX} made from it. Received: {str(weights)!r}, which "
             f"is {found}."
         )
-    inception = Inception(build_inception(), protocol)
-    if is_published:
-        problems = _load(inception.network, state_dict.read(str(path)))
+    network, is_published = build_inception(), None
+    if is_state_dict:
+        problems = _load(network, state_dict.read(str(path)))
+        is_published = state_dict.sha256(path).startswith(_SHA256)
     else:
-        problems = _load_keras(inception.network, path)
+        problems = _load_keras(network, path)
     if problems:
         lines = [f"  {problem}" for problem in problems[:10]]
         if len(problems) > 10:
@@ -276,7 +282,7 @@ def load_inception(weights, protocol="pytorch_fid"):
             f"{path} must hold the weights of {expected}. Received: a file "
             "with others:\n" + "\n".join(lines)
         )
-    return inception
+    return Inception(network, protocol, is_published)
 
 
 def published_name(variable):

@@ -1,8 +1,6 @@
 """LPIPS: how far two pictures are apart in the features of a network."""
 
 import dataclasses
-import hashlib
-import pathlib
 
 import h5py
 import keras
@@ -385,9 +383,7 @@ class _Tensors:
             self._tensors = state_dict.read(path)
         except ValueError as error:
             raise self.error(str(error)) from error
-        self.sha256 = hashlib.sha256(
-            pathlib.Path(path).read_bytes()
-        ).hexdigest()
+        self.sha256 = state_dict.sha256(path)
 
     def take(self, name, shape):
         """Returns one tensor; a ValueError if it is not there or not such."""

@@ -211,13 +211,6 @@ class Evaluation:
         model_digest,
         discriminator=None,
     ):
-        if generator.info.class_names != dataset.info.class_names:
-            raise ValueError(
-                "The data set must be one of the model's classes. Received: "
-                f"{dataset.info.name!r} with {len(dataset.info.class_names)} "
-                f"class names, for a model of {generator.info.name!r} with "
-                f"{len(generator.info.class_names)}."
-            )
         self.folder = pathlib.Path(folder)
         self.protocol = protocol
         self.judges = judges
@@ -272,12 +265,14 @@ class Evaluation:
             "noises": self.noises,
             "lpips": judges.files.get("lpips"),
         }
-        self._looks = Parts(
-            self.folder / "parts/looks",
-            of_fakes | of_looks,
-            min(protocol.diversity_maps, self.num_images),
-            1,
-        )
+        self._looks = None
+        if protocol.diversity_maps:
+            self._looks = Parts(
+                self.folder / "parts/looks",
+                of_fakes | of_looks,
+                min(protocol.diversity_maps, self.num_images),
+                1,
+            )
 
     @property
     def noises(self):
@@ -290,7 +285,10 @@ class Evaluation:
         """Measures what is missing, with a progress bar for each set."""
         self._run("real", self._real, self._measure_real)
         self._run("fake", self._fake, self._measure_fake)
-        looks = self._looks
+        if self._looks:
+            self._run_looks(self._looks)
+
+    def _run_looks(self, looks):
         missing = looks.missing()
         bar = self._bar("looks", looks.count, looks.count - len(missing))
         with bar:
@@ -423,7 +421,7 @@ class Evaluation:
         scores["statistics"] = distances(
             real.histograms, fake.histograms, self.info
         )
-        if self._looks.count:
+        if self._looks:
             scores["diversity"] = self._diversity()
         return scores, real, fake
 

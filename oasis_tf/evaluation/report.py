@@ -55,6 +55,16 @@ def notes(judges, protocol):
     found = {}
     if protocol.features == "segmenter":
         found["fid"] = f"of the segmenter's features: {_NOT_COMPARABLE}"
+    if protocol.features == "inception":
+        if judges.inception.is_published is None:
+            found["fid"] = (
+                "by weights in Keras's form, which cannot be checked to be the "
+                "published ones"
+            )
+        elif not judges.inception.is_published:
+            found["fid"] = (
+                f"by an Inception of other weights: {_NOT_COMPARABLE}"
+            )
     if judges.lpips and not judges.lpips.is_comparable:
         found["lpips"] = f"by a random network: {_NOT_COMPARABLE}"
     if judges.segmenter and judges.segmenter.is_ours:

@@ -18,7 +18,7 @@ from oasis_tf.evaluation.segmentation import segment_split
 from oasis_tf.evaluation.segmentation import summarize
 from oasis_tf.models.unet import build_unet
 
-_STEPS_PER_EPOCH = 100  # Between two backups.
+_STEPS_PER_EPOCH = 100  # Between two checkpoints.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +73,7 @@ def train(dataset, data_config, settings, folder, devices=None):
         ValueError: if the folder holds one of other settings or data.
     """
     folder = pathlib.Path(folder)
-    batches = _batches(dataset, data_config, settings)  # What may fail, first.
+    _batches(dataset, data_config, settings)  # What may fail, first.
     folder.mkdir(parents=True, exist_ok=True)
     facts = {
         "data": dataset.prepared_dir.name,
@@ -84,18 +84,19 @@ def train(dataset, data_config, settings, folder, devices=None):
     model_files.claim(folder / "settings.json", facts, "a segmenter")
     export = folder / "export"
     if not (export / FACTS).is_file():
-        network = _fit(batches, dataset.info, settings, folder, devices)
+        network = _fit(dataset, data_config, settings, folder, devices)
         _export(network, dataset, settings, export)
     return export
 
 
-def _batches(dataset, data_config, settings):
+def _batches(dataset, data_config, settings, first_step=0):
     batches = pipeline.train_batches(
         dataset,
         settings.image_size,
         settings.global_batch_size,
         data_config,
         settings.seed,
+        first_step,
         num_examples=settings.train_images or None,
     )
     return batches.map(
@@ -103,13 +104,11 @@ def _batches(dataset, data_config, settings):
     )
 
 
-def _fit(batches, info, settings, folder, devices):
-    """Trains a network, from its last backup if there is one.
-
-    The images then come in their order from the start again.
-    """
+def _fit(dataset, data_config, settings, folder, devices):
+    """Trains a network, from its last checkpoint if there is one."""
     num_epochs = -(-settings.num_steps // _STEPS_PER_EPOCH)
     steps_per_epoch = -(-settings.num_steps // num_epochs)
+    info = dataset.info
     keras.utils.set_random_seed(settings.seed)
     strategy = tf.distribute.MirroredStrategy(devices)
     with strategy.scope():
@@ -120,20 +119,24 @@ def _fit(batches, info, settings, folder, devices):
         loss = keras.losses.SparseCategoricalCrossentropy(
             from_logits=True, ignore_class=0 if info.has_dont_care else None
         )
-        network.compile(
-            keras.optimizers.Adam(schedule),
-            loss={"logits": loss, "features": None},
-        )
+        optimizer = keras.optimizers.Adam(schedule)
+        optimizer.build(network.trainable_variables)
+        network.compile(optimizer, loss={"logits": loss, "features": None})
+    checkpoints = tf.train.CheckpointManager(
+        tf.train.Checkpoint(network=network, optimizer=optimizer),
+        str(folder / "checkpoints"),
+        max_to_keep=2,
+    )
+    checkpoints.restore_or_initialize()
+    first_step = int(optimizer.iterations.numpy())
     network.fit(
-        batches,
+        _batches(dataset, data_config, settings, first_step),
         steps_per_epoch=steps_per_epoch,
+        initial_epoch=first_step // steps_per_epoch,
         epochs=num_epochs,
         callbacks=[
-            keras.callbacks.BackupAndRestore(
-                str(folder / "backup"),
-                double_checkpoint=True,
-                # There, should the export be what is cut off.
-                delete_checkpoint=False,
+            keras.callbacks.LambdaCallback(
+                on_epoch_end=lambda *_: checkpoints.save()
             )
         ],
     )

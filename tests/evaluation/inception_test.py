@@ -134,9 +134,18 @@ def test_keras_file_made_from_it_holds_the_same(built, tmp_path):
     for variable in built.variables:
         variable.assign(variable * 0)
     with mock.patch.dict(sys.modules, {"torch": None}):
-        inception.load_inception(str(path))
+        judge = inception.load_inception(str(path))
+    assert judge.is_published is None  # A hash of it says nothing.
     for variable, value in zip(built.variables, kept):
         np.testing.assert_array_equal(variable, value)
+
+
+def test_other_weights_are_told_from_the_published(
+    loaded, built, pth, monkeypatch
+):
+    assert not loaded.is_published
+    monkeypatch.setattr(inception, "_SHA256", state_dict.sha256(pth)[:8])
+    assert inception.load_inception(pth).is_published
 
 
 def test_keras_file_with_numbers_that_are_not_finite(built, tmp_path):

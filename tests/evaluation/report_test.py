@@ -1,0 +1,66 @@
+"""What an evaluation's files say beside its numbers."""
+
+import types
+
+import pytest
+
+from oasis_tf.evaluation import report
+from oasis_tf.evaluation.protocol import Judges
+from oasis_tf.evaluation.protocol import Protocol
+
+INCEPTION = Protocol((8, 8), features="inception")
+
+
+def judge(**attributes):
+    return types.SimpleNamespace(**attributes)
+
+
+@pytest.mark.parametrize(
+    ("is_published", "expected"),
+    [
+        (True, None),
+        (False, "other weights: not comparable"),
+        (None, "cannot be checked"),
+    ],
+)
+def test_says_whether_inception_is_the_published_one(is_published, expected):
+    judges = Judges(inception=judge(is_published=is_published))
+    found = report.notes(judges, INCEPTION)
+    if expected is None:
+        assert found == {}
+    else:
+        assert expected in found["fid"]
+
+
+def test_says_which_judges_are_of_ones_own():
+    judges = Judges(
+        segmenter=judge(is_ours=True), lpips=judge(is_comparable=False)
+    )
+    found = report.notes(judges, Protocol((8, 8), features="segmenter"))
+    assert set(found) == {"fid", "lpips", "miou"}
+    assert all("not comparable" in note for note in found.values())
+    theirs = Judges(
+        segmenter=judge(is_ours=False), lpips=judge(is_comparable=True)
+    )
+    assert report.notes(theirs, Protocol((8, 8))) == {}
+
+
+def test_table_has_the_columns_that_any_model_has():
+    all_metrics = [
+        {
+            "model": name,
+            "num_images": 5,
+            "protocol": {"split": "validation", "image_size": [8, 16]},
+            "notes": {"fid": "of few images"},
+            "scores": scores,
+        }
+        for name, scores in (
+            ("a", {"features": {"fid": 12.34, "kid": None}}),
+            ("b", {"segmenter": {"fake": {"miou": 0.5}}}),
+        )
+    ]
+    lines = report.table(all_metrics).splitlines()
+    assert lines[0] == "| Model | FID ↓ | mIoU ↑ |"
+    assert lines[2:4] == ["| a | 12.3 | - |", "| b | - | 0.500 |"]
+    assert "a: 5 images of the split `validation`, 8 x 16 pixels." in lines
+    assert lines[-1] == "FID, KID, precision and recall: of few images."
