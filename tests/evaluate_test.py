@@ -104,7 +104,7 @@ def test_again_measures_nothing_and_says_the_same(place, metrics, monkeypatch):
 
 
 def test_goes_on_where_it_was_stopped(place, metrics, monkeypatch):
-    monkeypatch.setattr(protocol, "_PART_SIZE", 4)
+    monkeypatch.setattr(protocol, "PART_SIZE", 4)
     measure = protocol.Judges.measure
     sizes = []
 

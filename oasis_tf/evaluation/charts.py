@@ -244,6 +244,18 @@ def _limits(name, rows):
     return edges[max(used[0] - 1, 0)], edges[min(used[-1] + 2, len(edges) - 1)]
 
 
+# Of scores that training takes.
+_TITLES = {
+    "miou_real": "mIoU of the discriminator, real images",
+    "miou_fake": "mIoU of the discriminator, fakes",
+    "segmenter_miou": "mIoU of the segmenter, fakes",
+    "segmenter_fid": "FID of the segmenter's features",
+    "fid": "FID",
+    "color_emd": "colour distance",
+    "texture_chi2": "texture distance",
+}
+
+
 def scores_over_time(path, rows):
     """Draws scores by training step: a panel for each score.
 
@@ -284,7 +296,7 @@ def scores_over_time(path, rows):
         ):
             panel.plot(*zip(*points), color=color, marker="o", markersize=3)
             panel.lines[-1].set_label(line or score)
-        panel.set_title(score)
+        panel.set_title(_TITLES.get(score, score))
         panel.xaxis.set_major_locator(ticker.MaxNLocator(5, integer=True))
         panel.xaxis.set_major_formatter("{x:,.0f}")
         panel.grid(alpha=0.3)

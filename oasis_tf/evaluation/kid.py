@@ -86,7 +86,8 @@ def check_features(real, fake, at_least):
 
 
 def _kernel(x, y):
-    return (x @ y.T / x.shape[1] + 1) ** 3
+    base = x @ y.T / x.shape[1] + 1
+    return base * base * base  # Many times faster than a power.
 
 
 def _mean_of_pairs(kernel):

@@ -18,7 +18,7 @@ def precision_recall(real, fake, num_neighbors=3, block_size=2000):
 
     The distances are worked out in blocks, in float64: beside the features
     themselves it takes a few times `block_size` x (`block_size` + D) numbers,
-    and N x M multiplications of vectors, in minutes for 50,000 x 50,000.
+    and (N + M)^2 / 2 products of vectors.
 
     Args:
         real, fake: `[N, D]`, `[M, D]`, more than k each, finite.
@@ -56,18 +56,24 @@ def precision_recall(real, fake, num_neighbors=3, block_size=2000):
 
 def _radii(features, center, num_neighbors, block_size):
     """Returns `[N]`: squared distances to the k-th nearest neighbours."""
-    radii = np.empty(len(features))
-    for rows in _blocks(len(features), block_size):
-        nearest = np.full([len(features[rows]), num_neighbors], np.inf)
-        for columns in _blocks(len(features), block_size):
+    nearest = np.full([len(features), num_neighbors], np.inf)
+
+    def keep_nearest(rows, d):
+        d = np.concatenate([nearest[rows], d], axis=1)
+        d.partition(num_neighbors - 1, axis=1)
+        nearest[rows] = d[:, :num_neighbors]
+
+    blocks = _blocks(len(features), block_size)
+    for i, rows in enumerate(blocks):
+        # The distances back are the same.
+        for columns in blocks[i:]:
             d = _squared_distances(features[rows], features[columns], center)
             if rows == columns:
                 np.fill_diagonal(d, np.inf)  # Nobody is its own neighbour.
-            nearest = np.concatenate([nearest, d], axis=1)
-            nearest.partition(num_neighbors - 1, axis=1)
-            nearest = nearest[:, :num_neighbors]
-        radii[rows] = nearest.max(axis=1)
-    return radii
+            else:
+                keep_nearest(columns, d.T)
+            keep_nearest(rows, d)
+    return nearest.max(axis=1)
 
 
 def _squared_distances(x, y, center):

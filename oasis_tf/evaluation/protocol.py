@@ -21,10 +21,12 @@ from oasis_tf.evaluation.precision_recall import precision_recall
 from oasis_tf.evaluation.statistics import Histograms
 from oasis_tf.evaluation.statistics import distances
 
-_PART_SIZE = 64  # Images between two files: what a stop costs at most.
 _BATCH_SIZE = 8
 _LEAST_IMAGES = 4  # Of which one has three neighbours: see precision_recall.
 _PACKAGES = ("keras", "numpy", "scikit-image", "scipy", "tensorflow")
+
+PART_SIZE = 64
+"""Images between two files: what a stop costs at most."""
 
 MOST_NEIGHBOURS = 50_000
 """Images whose features are held in memory at a time, for precision, recall
@@ -245,7 +247,7 @@ class Evaluation:
             "features": protocol.features,
             "judges": {k: v for k, v in judges.files.items() if k != "lpips"},
         }
-        size = min(_PART_SIZE, self.num_images)
+        size = min(PART_SIZE, self.num_images)
         name = hashlib.sha256(
             json.dumps([of_images, self.num_images, size]).encode()
         ).hexdigest()[:16]
