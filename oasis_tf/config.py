@@ -246,13 +246,28 @@ class TrainConfig:
 DISCRIMINATOR_SCORES = ("miou_real", "miou_fake")
 """Scores that a segmenting discriminator gives during training."""
 
-JUDGE_SCORES = ("segmenter_miou", "segmenter_fid", "color_emd", "texture_chi2")
-"""Those with `log.segmenter`. All but the first are better the lower."""
+_FEATURE_SCORES = ("fid", "kid", "precision", "recall")
+_STATISTICS_SCORES = ("color_emd", "texture_chi2")
 
-INCEPTION_SCORES = ("fid", "color_emd", "texture_chi2")
-"""Those with `log.inception_weights`; better the lower."""
+JUDGE_SCORES = (
+    "segmenter_miou",
+    "segmenter_accuracy",
+    *(f"segmenter_{name}" for name in _FEATURE_SCORES),
+    *_STATISTICS_SCORES,
+)
+"""Those with `log.segmenter`; the features are the segmenter's."""
 
-LOWER_IS_BETTER = (*JUDGE_SCORES[1:], "fid")
+INCEPTION_SCORES = (*_FEATURE_SCORES, *_STATISTICS_SCORES)
+"""Those with `log.inception_weights`, in place of the segmenter's features."""
+
+DIVERSITY_SCORES = ("ms_ssim", "lpips", "random_lpips")
+"""Those with `log.diversity_maps`; the last without LPIPS's weights."""
+
+LOWER_IS_BETTER = (
+    *("fid", "kid", "segmenter_fid", "segmenter_kid"),
+    *_STATISTICS_SCORES,
+    "ms_ssim",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -273,33 +288,55 @@ class LogConfig:
     """Validation images that the score is taken on, at most."""
     segmenter: str = ""
     """SavedModel of `oasis_tf.train_segmenter` that judges the fakes, too:
-    scores "segmenter_miou", "segmenter_fid" (of its features, comparable
-    within the run alone), "color_emd" and "texture_chi2"."""
+    `JUDGE_SCORES`. Those of its features are comparable within the run."""
     inception_weights: str = ""
-    """As of `oasis_tf.evaluate`: score "fid", in place of "segmenter_fid"."""
+    """As of `oasis_tf.evaluate`: `INCEPTION_SCORES`."""
+    diversity_maps: int = 0
+    """Validation label maps, of each of which 20 fakes are compared, as of
+    `oasis_tf.evaluate`: "ms_ssim", and LPIPS from 31 x 31 pixels on."""
+    lpips_backbone: str = ""
+    lpips_linear: str = ""
+    """As of `oasis_tf.evaluate`, of AlexNet: "lpips" by a network with these
+    weights. Empty: "random_lpips", by one with random weights."""
     best_score: str = ""
-    """Score by which `best/` is kept: one of these, "miou_real" or
-    "miou_fake"; empty: none is kept."""
+    """Score by which `best/` is kept: one of these or of
+    `DISCRIMINATOR_SCORES`; empty: none is kept."""
 
     def __post_init__(self):
-        known = {*DISCRIMINATOR_SCORES, *JUDGE_SCORES, *INCEPTION_SCORES}
+        known = {
+            *DISCRIMINATOR_SCORES,
+            *JUDGE_SCORES,
+            *INCEPTION_SCORES,
+            *DIVERSITY_SCORES,
+        }
         _check_choice("log.best_score", self.best_score, ("", *sorted(known)))
         given = {"", *DISCRIMINATOR_SCORES}
         if self.segmenter:
             given.update(JUDGE_SCORES)
         if self.inception_weights:
-            given.difference_update(["segmenter_fid"])
+            given -= {f"segmenter_{name}" for name in _FEATURE_SCORES}
             given.update(INCEPTION_SCORES)
+        if bool(self.lpips_backbone) != bool(self.lpips_linear):
+            raise ValueError(
+                "`log.lpips_backbone` and `log.lpips_linear` are needed "
+                "together. Received: one of them."
+            )
+        if self.diversity_maps:
+            given.add("ms_ssim")
+            given.add("lpips" if self.lpips_linear else "random_lpips")
         if self.best_score not in given:
             raise ValueError(
                 f"`log.best_score` {self.best_score!r} must be a score that is "
-                "taken: `log.segmenter` and `log.inception_weights` give more. "
-                f"Received: log.segmenter={self.segmenter!r}, "
-                f"log.inception_weights={self.inception_weights!r}."
+                "taken: `log.segmenter`, `log.inception_weights` and "
+                "`log.diversity_maps` give more. Received: "
+                f"log.segmenter={self.segmenter!r}, "
+                f"log.inception_weights={self.inception_weights!r}, "
+                f"log.diversity_maps={self.diversity_maps}."
             )
         every = ("log_every", "checkpoint_every")
         _check_range(self, "log", every, 1)
-        _check_range(self, "log", ("sample_every", "validate_every"), 0)
+        from_0 = ("sample_every", "validate_every", "diversity_maps")
+        _check_range(self, "log", from_0, 0)
         counts = ("keep_checkpoints", "num_samples", "validation_images")
         _check_range(self, "log", counts, 1)
 

@@ -249,10 +249,18 @@ _TITLES = {
     "miou_real": "mIoU of the discriminator, real images",
     "miou_fake": "mIoU of the discriminator, fakes",
     "segmenter_miou": "mIoU of the segmenter, fakes",
+    "segmenter_accuracy": "accuracy of the segmenter, fakes",
     "segmenter_fid": "FID of the segmenter's features",
+    "segmenter_kid": "KID of the segmenter's features",
+    "segmenter_precision": "precision of the segmenter's features",
+    "segmenter_recall": "recall of the segmenter's features",
     "fid": "FID",
+    "kid": "KID",
     "color_emd": "colour distance",
     "texture_chi2": "texture distance",
+    "ms_ssim": "MS-SSIM",
+    "lpips": "LPIPS",
+    "random_lpips": "LPIPS by a random network",
 }
 
 

@@ -22,8 +22,10 @@ from oasis_tf.evaluation.statistics import Histograms
 from oasis_tf.evaluation.statistics import distances
 
 _BATCH_SIZE = 8
-_LEAST_IMAGES = 4  # Of which one has three neighbours: see precision_recall.
 _PACKAGES = ("keras", "numpy", "scikit-image", "scipy", "tensorflow")
+
+LEAST_IMAGES = 4
+"""For scores of features: of these one has three neighbours."""
 
 PART_SIZE = 64
 """Images between two files: what a stop costs at most."""
@@ -227,9 +229,9 @@ class Evaluation:
                 "none."
             )
         self.num_images = min(protocol.num_images or num_images, num_images)
-        if protocol.features != "none" and self.num_images < _LEAST_IMAGES:
+        if protocol.features != "none" and self.num_images < LEAST_IMAGES:
             raise ValueError(
-                f"There must be at least {_LEAST_IMAGES} images for `features` "
+                f"There must be at least {LEAST_IMAGES} images for `features` "
                 f"{protocol.features!r}. Received: {self.num_images}."
             )
         if protocol.features == "segmenter" and not (
@@ -419,7 +421,7 @@ class Evaluation:
                 for name in ("real", "fake")
             }
         if real.features is not None:
-            scores["features"] = _compare_features(real, fake)
+            scores["features"] = compare_features(real, fake)
         scores["statistics"] = distances(
             real.histograms, fake.histograms, self.info
         )
@@ -442,7 +444,15 @@ class Evaluation:
         }
 
 
-def _compare_features(real, fake):
+def compare_features(real, fake):
+    """Returns the scores of two sets' features.
+
+    Args:
+        real, fake: `Measured` with features of `LEAST_IMAGES` at least.
+
+    Returns:
+        {"fid", "kid", "kid_deviation", "precision", "recall": float}.
+    """
     kid, kid_deviation = kernel_distance(real.features, fake.features)
     precision, recall = precision_recall(real.features, fake.features)
     return {

@@ -13,14 +13,18 @@ from oasis_tf.data.image import to_float
 from oasis_tf.data.image import to_uint8
 from oasis_tf.data.label_map import colorize
 from oasis_tf.data.label_map import one_hot
+from oasis_tf.evaluation import diversity
 from oasis_tf.evaluation import miou
 from oasis_tf.evaluation import segmentation
 from oasis_tf.evaluation import statistics
-from oasis_tf.evaluation.fid import frechet_distance
 from oasis_tf.evaluation.inception import load_inception
+from oasis_tf.evaluation.lpips import LPIPS
+from oasis_tf.evaluation.lpips import NETS
+from oasis_tf.evaluation.protocol import LEAST_IMAGES
 from oasis_tf.evaluation.protocol import Judges
 from oasis_tf.evaluation.protocol import Measured
 from oasis_tf.evaluation.protocol import Protocol
+from oasis_tf.evaluation.protocol import compare_features
 from oasis_tf.training.ema import StatisticsEstimator
 from oasis_tf.training.train_step import convolving
 from oasis_tf.training.train_step import draw_noise
@@ -46,12 +50,9 @@ class Inspector:
         self._info = dataset.info
         self._strategy = strategy
         self._judges = _load_judges(config.log, self._info)
-        features = "none"
-        if config.log.inception_weights:
-            features = "inception"
-        elif self._judges and self._judges.segmenter.has_features:
-            features = "segmenter"
-        self._protocol = Protocol(config.image_size, features=features)
+        self._protocol = Protocol(config.image_size, features=self._features())
+        self._lpips = _load_lpips(config.log, config.image_size)
+        self._check_best_score()
         self._estimated = (None, None)  # A step, and its statistics.
         self._estimator = StatisticsEstimator(
             state.ema_generator,
@@ -60,6 +61,38 @@ class Inspector:
         )
         self._generate = tf.function(self._generate_eagerly, autograph=False)
         self._segment = tf.function(self._segment_eagerly, autograph=False)
+
+    @property
+    def _num_images(self):
+        return min(
+            self._dataset.num_examples["validation"],
+            self._config.log.validation_images,
+        )
+
+    def _features(self):
+        """Returns whose features are compared, one of `protocol.FEATURES`."""
+        if not self._judges or self._num_images < LEAST_IMAGES:
+            return "none"
+        if self._judges.inception:
+            return "inception"
+        return "segmenter" if self._judges.segmenter.has_features else "none"
+
+    def _check_best_score(self):
+        """Raises a ValueError if the score that is asked for is not taken."""
+        best, log = self._config.log.best_score, self._config.log
+        reason = None
+        if best.endswith(("fid", "kid", "precision", "recall")):
+            if self._num_images < LEAST_IMAGES:
+                reason = f"{self._num_images} validation images"
+            elif self._protocol.features == "none":
+                reason = f"the segmenter {log.segmenter!r} without features"
+        elif best.endswith("lpips") and not self._lpips:
+            reason = f"images of {self._config.image_size} pixels"
+        if reason:
+            raise ValueError(
+                f"`log.best_score` {best!r} must be a score that can be taken. "
+                f"Received: {reason}."
+            )
 
     def _noise(self, seed, sample_number):
         return draw_noise(
@@ -148,12 +181,15 @@ class Inspector:
 
     @functools.cached_property
     def _examples(self):
-        """Images and label maps, evenly spread over the validation split."""
+        return self._spread_examples(self._config.log.num_samples)
+
+    def _spread_examples(self, num):
+        """Returns images and label maps, evenly spread over validation's."""
         num_examples = self._dataset.num_examples["validation"]
-        num_samples = min(num_examples, self._config.log.num_samples)
-        spread = np.linspace(0, num_examples - 1, num_samples).astype(int)
+        num = min(num_examples, num)
+        spread = np.linspace(0, num_examples - 1, num).astype(int)
         batches = pipeline.validation_batches(
-            self._dataset, self._config.image_size, num_samples, spread
+            self._dataset, self._config.image_size, num, spread
         )
         batch = next(batches.as_numpy_iterator())
         return batch["image"], batch["label_map"]
@@ -164,21 +200,15 @@ class Inspector:
         Returns:
             {"miou_real": how well the discriminator segments real images,
             "miou_fake": how well it finds the label maps in fakes again}:
-            mean IoU, 0..1, where it segments; with `log.segmenter` and
-            `log.inception_weights` what these say, see there.
+            mean IoU, 0..1, where it segments; with `log.segmenter`,
+            `log.inception_weights` and `log.diversity_maps` what these say, see
+            there.
         """
-        num_images = min(
-            self._dataset.num_examples["validation"],
-            self._config.log.validation_images,
-        )
-        train = self._config.train
-        parts = self._strategy.num_replicas_in_sync * train.accumulation_steps
         batches = pipeline.validation_batches(
             self._dataset,
             self._config.image_size,
-            # One device's share of a training batch: what fits in there.
-            train.global_batch_size // parts,
-            range(num_images),
+            self._share,
+            range(self._num_images),
         )
         is_segmenter = self._config.discriminator.is_segmenter
         channels = self._info.semantic_channels
@@ -208,7 +238,15 @@ class Inspector:
                 f"miou_{name}": miou.mean_iou(counts, self._info.has_dont_care)
                 for name, counts in confusion.items()
             }
-        return scores | self._judged(**founds)
+        return scores | self._judged(**founds) | self._diversity()
+
+    @property
+    def _share(self):
+        """One device's share of a training batch: what fits in there."""
+        train = self._config.train
+        num_replicas = self._strategy.num_replicas_in_sync
+        parts = num_replicas * train.accumulation_steps
+        return train.global_batch_size // parts
 
     def _judged(self, real, fake):
         """Returns the scores of what the judges found."""
@@ -224,12 +262,36 @@ class Inspector:
                 fake.counts["confusion"], self._info
             )
             scores["segmenter_miou"] = summary["miou"]
-        if real.moments and real.moments.num > 1:
-            name = {"segmenter": "segmenter_fid", "inception": "fid"}
-            scores[name[self._protocol.features]] = frechet_distance(
-                real.moments, fake.moments
-            )
+            scores["segmenter_accuracy"] = summary["accuracy"]
+        if real.moments:
+            prefix = "" if self._judges.inception else "segmenter_"
+            scores |= {
+                f"{prefix}{name}": score
+                for name, score in compare_features(real, fake).items()
+                if name != "kid_deviation"
+            }
         return scores | overall
+
+    def _diversity(self):
+        """Returns how unlike the fakes of one label map are."""
+        num_maps = self._config.log.diversity_maps
+        if not num_maps:
+            return {}
+        _, label_maps = self._spread_examples(num_maps)
+        founds = []
+        with self.averaged_generator():
+            for label_map in label_maps:
+                looks = []
+                for first in range(0, diversity.NUM_IMAGES, self._share):
+                    seeds = np.arange(first, first + self._share)
+                    same = np.repeat(label_map[None], self._share, axis=0)
+                    looks.append(to_uint8(self._generate(same, seeds)).numpy())
+                images = np.concatenate(looks)[: diversity.NUM_IMAGES]
+                founds.append(diversity.mean_distances(images, self._lpips))
+        mean = diversity.summarize(founds)["mean"]
+        if self._lpips and not self._config.log.lpips_linear:
+            mean["random_lpips"] = mean.pop("lpips")
+        return mean
 
 
 def _load_judges(log, info):
@@ -242,3 +304,12 @@ def _load_judges(log, info):
     if log.inception_weights:
         inception = load_inception(log.inception_weights)
     return Judges(segmenter, inception)
+
+
+def _load_lpips(log, image_size):
+    """Returns the network, or None: not asked for, or images are too small."""
+    if not log.diversity_maps or min(image_size) < NETS["alex"].min_size:
+        return None
+    if not log.lpips_linear:
+        return LPIPS.random("alex", seed=0)
+    return LPIPS.load(backbone=log.lpips_backbone, linear=log.lpips_linear)

@@ -110,8 +110,12 @@ class LoopTest(tf.test.TestCase, parameterized.TestCase):
         self.folder = pathlib.Path(self.get_temp_dir())
         self.workdir = self.folder / "run"
 
-    def run_with(self, step, is_blind=True, train=(), workdir=None, **log):
-        config = tiny.config(**NETWORKS, log=log, train=dict(train))
+    def run_with(
+        self, step, is_blind=True, train=(), data=(), workdir=None, **log
+    ):
+        config = tiny.config(
+            **NETWORKS, log=log, train=dict(train), data=dict(data)
+        )
         with mock.patch.object(loop, "compile_step", step):
             run = make_run(config, workdir or self.workdir, is_blind)
         self.addCleanup(run._lock.close)
@@ -311,16 +315,22 @@ class LoopTest(tf.test.TestCase, parameterized.TestCase):
         run = self.run_with(
             FakeStep(),
             is_blind=False,
+            data={"num_validation_scenes": 4},
             segmenter=str(tiny.segmenter(self.workdir.parent / "segmenter")),
+            diversity_maps=1,
         )
         run.train()
         self.assertCountEqual(
             run.scores,
             [
-                *("miou_real", "miou_fake", "segmenter_miou", "segmenter_fid"),
-                *("color_emd", "texture_chi2"),
+                *("miou_real", "miou_fake"),
+                *("segmenter_miou", "segmenter_accuracy"),
+                *("segmenter_fid", "segmenter_kid"),
+                *("segmenter_precision", "segmenter_recall"),
+                *("color_emd", "texture_chi2", "ms_ssim"),
             ],
         )
+        self.assertBetween(run.scores["ms_ssim"], 0, 0.999)
         self.assertBetween(run.scores["segmenter_miou"], 0, 1)
         self.assertGreater(run.scores["segmenter_fid"], 0)
         # Fakes of random weights have other colours than scenes.
@@ -329,6 +339,25 @@ class LoopTest(tf.test.TestCase, parameterized.TestCase):
     def test_a_missing_segmenter_leaves_no_work_directory(self):
         with self.assertRaisesRegex(ValueError, "/no/such must be a SavedMod"):
             self.run_with(FakeStep(), is_blind=False, segmenter="/no/such")
+        self.assertFalse(self.workdir.exists())
+
+    def test_a_best_score_that_cannot_be_taken_is_refused(self):
+        with self.assertRaisesRegex(ValueError, r"Received: images of .*16"):
+            self.run_with(
+                FakeStep(),
+                is_blind=False,
+                diversity_maps=1,
+                best_score="random_lpips",
+            )
+        with self.assertRaisesRegex(ValueError, "Received: 3 validation imag"):
+            self.run_with(
+                FakeStep(),
+                is_blind=False,
+                segmenter=str(
+                    tiny.segmenter(self.workdir.parent / "segmenter")
+                ),
+                best_score="segmenter_fid",
+            )
         self.assertFalse(self.workdir.exists())
 
     def test_other_settings_are_refused_and_named(self):
