@@ -15,9 +15,6 @@ not as they must be, with the code of a run that broke otherwise.
 
 import contextlib
 import json
-import signal
-import subprocess
-import sys
 
 import numpy as np
 from absl import flags
@@ -186,7 +183,7 @@ def _train_segmenter(out, image_size):
     """Trains the network that all are judged by; returns its path."""
     folder = out / "segmenter"
     if not (folder / "export").is_dir():
-        _command(
+        command_line.run_command(
             "train_segmenter",
             *_data_flags(),
             f"--steps={_SEGMENTER_STEPS.value}",
@@ -214,7 +211,7 @@ def _run(out, name, seed, segmenter, features):
     workdir, evaluation = _folders(out, name, seed)
     if (evaluation / "metrics.json").is_file():
         return
-    _command(
+    command_line.run_command(
         "train",
         *_data_flags(),
         f"--workdir={workdir}",
@@ -225,44 +222,13 @@ def _run(out, name, seed, segmenter, features):
     segmenter_flags = [f"--segmenter={segmenter}", f"--features={features}"]
     if _SEGMENTER_IDS.value:
         segmenter_flags.append(f"--segmenter_ids={_SEGMENTER_IDS.value}")
-    _command(
+    command_line.run_command(
         "evaluate",
         f"--model={workdir}",
         *_data_flags()[1:],
         *segmenter_flags,
         f"--out={evaluation}",
     )
-
-
-def _command(name, *arguments):
-    """Runs a command of ours in a process of its own.
-
-    Each one's memory is gone before the next, and a broken one is told from
-    the others. A signal to stop is passed on and waited for: a training
-    writes a checkpoint first.
-    """
-    command = [sys.executable, "-m", f"oasis_tf.{name}", *arguments]
-    stops = []
-
-    def stop(number, frame):
-        del frame
-        stops.append(number)
-        process.send_signal(signal.SIGTERM)
-
-    process = subprocess.Popen(command)
-    previous = {
-        number: signal.signal(number, stop)
-        for number in (signal.SIGTERM, signal.SIGINT)
-    }
-    try:
-        code = process.wait()
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-    if stops or code < 0 or code == command_line.INTERRUPTED:
-        raise KeyboardInterrupt
-    if code:
-        sys.exit(command_line.fail(f"`{' '.join(command[1:])}` failed.", code))
 
 
 def _metrics(out, name, seed):

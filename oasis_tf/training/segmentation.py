@@ -134,6 +134,7 @@ def _fit(dataset, data_config, settings, folder, devices):
         steps_per_epoch=steps_per_epoch,
         initial_epoch=first_step // steps_per_epoch,
         epochs=num_epochs,
+        shuffle=False,  # Done already.
         callbacks=[
             keras.callbacks.LambdaCallback(
                 on_epoch_end=lambda *_: checkpoints.save()

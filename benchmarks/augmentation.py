@@ -1,0 +1,206 @@
+r"""Does a segmenter that has few real images gain from drawn ones?
+
+    python -m benchmarks.augmentation --dataset=toy_scenes
+    python -m benchmarks.augmentation --dataset=folder --data_dir=D \
+        --set=data.ignore_id=11 --real_images=60
+
+Takes so many of the real training pairs, evenly spread, and trains OASIS on
+these alone; draws `--per_image` images for each of their label maps; trains the
+U-Net of `oasis_tf.train_segmenter` on the real pairs, and on the real and the
+drawn ones, for as many updates; scores both on all real validation images.
+Writes `table.md` and `class_iou.png` to `--out`. The same command again goes on
+where it was stopped.
+"""
+
+import json
+import sys
+
+import numpy as np
+from absl import app
+from absl import flags
+from tqdm import tqdm
+
+from oasis_tf import command_line
+from oasis_tf import config as config_lib
+from oasis_tf import model_files
+
+_DATASET = flags.DEFINE_string("dataset", "toy_scenes", "As of train.")
+_DATA_DIR = flags.DEFINE_string("data_dir", "", "As of train.")
+_SET = flags.DEFINE_multi_string("set", [], "As of train.")
+_OUT = flags.DEFINE_string(
+    "out", "", "Folder to write to; default: runs/augmentation/<dataset>."
+)
+_REAL_IMAGES = flags.DEFINE_integer(
+    "real_images", 60, "Real training pairs that are taken.", lower_bound=1
+)
+_PER_IMAGE = flags.DEFINE_integer(
+    "per_image", 4, "Images drawn for each of their label maps.", lower_bound=1
+)
+_STEPS = flags.DEFINE_integer(
+    "steps", 0, "Of OASIS; 0: the experiment's.", lower_bound=0
+)
+_SEGMENTER_STEPS = flags.DEFINE_integer(
+    "segmenter_steps", 500, "Of each segmenter.", lower_bound=1
+)
+_SEEDS = flags.DEFINE_integer(
+    "seeds", 3, "Segmenters of each kind.", lower_bound=1
+)
+
+_KINDS = {"real": "real images alone", "augmented": "real and drawn images"}
+
+
+def main(argv):
+    if len(argv) > 1:
+        raise app.UsageError(f"Unknown arguments: {argv[1:]}.")
+    try:
+        _run()
+    except ValueError as error:
+        sys.exit(f"augmentation: {error}")
+    except KeyboardInterrupt:
+        sys.exit("Stopped; the same command goes on.")
+
+
+def _run():
+    config = config_lib.override(config_lib.load(_DATASET.value), _SET.value)
+    size = config.image_size
+    out = _OUT.value or f"runs/augmentation/{config.dataset}"
+    out = command_line.make_folder(_OUT, out)
+    facts = {
+        flag.name: flag.value
+        for flag in (
+            *(_DATASET, _DATA_DIR, _SET, _REAL_IMAGES, _PER_IMAGE),
+            *(_STEPS, _SEGMENTER_STEPS),
+        )
+    }
+    model_files.claim(out / "settings.json", facts, "an experiment")
+    settings = [f"--set={s}" for s in _write_real(config, out / "real")]
+    segmenter_settings = settings
+    if _STEPS.value:
+        settings = [*settings, f"--set=train.num_steps={_STEPS.value}"]
+    command_line.run_command(
+        "train",
+        f"--dataset={_DATASET.value}",
+        f"--data_dir={out / 'real'}",
+        f"--workdir={out / 'run'}",
+        *settings,
+    )
+    if not (out / "run" / model_files.EXPORT).is_dir():
+        raise KeyboardInterrupt  # It was told to stop, and did.
+    command_line.run_command(
+        "augment",
+        f"--model={out / 'run'}",
+        f"--data_dir={out / 'real'}",
+        f"--per_image={_PER_IMAGE.value}",
+        f"--out={out / 'augmented'}",
+    )
+    for seed in range(_SEEDS.value):
+        for kind in _KINDS:
+            command_line.run_command(
+                "train_segmenter",
+                f"--dataset={_DATASET.value}",
+                f"--data_dir={out / kind}",
+                f"--image_size={size[0]},{size[1]}",
+                f"--steps={_SEGMENTER_STEPS.value}",
+                f"--seed={seed}",
+                f"--out={_segmenter(out, kind, seed)}",
+                *segmenter_settings,
+            )
+    _write_results(out)
+
+
+def _write_real(config, folder):
+    """Writes the real pairs; returns the settings that read them."""
+    from oasis_tf import data
+    from oasis_tf.data import pipeline
+    from oasis_tf.data.folder_writer import FolderWriter
+
+    dataset = data.load(
+        config.dataset,
+        _DATA_DIR.value or None,
+        config.data,
+        config.image_size,
+    )
+    folder.mkdir(exist_ok=True)
+    writer = FolderWriter(folder, dataset.info)
+    for split, most in (("train", _REAL_IMAGES.value), ("validation", None)):
+        num_examples = dataset.num_examples[split]
+        num = min(num_examples, most or num_examples)
+        places = np.linspace(0, num_examples - 1, num).astype(int)
+        missing = [n for n in places if not writer.has(split, f"{n:06d}")]
+        batches = pipeline.validation_batches(
+            dataset, config.image_size, 1, missing, split
+        )
+        for batch in tqdm(
+            batches.as_numpy_iterator(), split, total=len(missing)
+        ):
+            writer.write(
+                split,
+                f"{batch['sample_number'][0]:06d}",
+                batch["image"][0],
+                batch["label_map"][0],
+            )
+    # What is said of the original files does not hold for these.
+    data_config = config_lib.DataConfig()
+    reading = {n: getattr(data_config, n) for n in config_lib.FOLDER_SETTINGS}
+    reading["ignore_id"] = -1 if writer.ignore_id is None else writer.ignore_id
+    return [
+        *(s for s in _SET.value if not s.startswith("data.")),
+        "dataset=folder",
+        *(f"data.{name}={value}" for name, value in reading.items()),
+    ]
+
+
+def _segmenter(out, kind, seed):
+    return out / "segmenters" / f"{kind}_{seed}"
+
+
+def _write_results(out):
+    from oasis_tf.evaluation import charts
+    from oasis_tf.evaluation.segmentation import FACTS
+
+    lines = [
+        "| Trained on | Images | Segmenters | mIoU | Accuracy |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    class_iou = {}
+    for kind, name in _KINDS.items():
+        found = [
+            model_files.read(
+                _segmenter(out, kind, seed) / "export" / FACTS, json.loads
+            )["real"]
+            for seed in range(_SEEDS.value)
+        ]
+        cells = []
+        for score in ("miou", "accuracy"):
+            values = [one[score] for one in found]
+            cells.append(
+                f"{np.mean(values):.3f} ({min(values):.3f} to "
+                f"{max(values):.3f})"
+            )
+        num_images = len(list((out / kind / "images/train").iterdir()))
+        lines.append(
+            f"| {name} | {num_images} | {len(found)} | {' | '.join(cells)} |"
+        )
+        classes = [one["class_iou"] for one in found]
+        class_iou[name] = np.array(
+            [
+                np.mean(
+                    [np.nan if one[n] is None else one[n] for one in classes]
+                )
+                for n in classes[0]
+            ]
+        )
+    table = "\n".join(lines) + "\n"
+    model_files.write(out / "table.md", table)
+    charts.class_bars(
+        out / "class_iou.png",
+        list(classes[0]),
+        class_iou,
+        "IoU on real validation images",
+        "Do drawn images help?",
+    )
+    print(f"\n{table}\nTable and picture: {out.resolve()}")
+
+
+if __name__ == "__main__":
+    app.run(main)
