@@ -23,6 +23,8 @@ from tqdm import tqdm
 from oasis_tf import command_line
 from oasis_tf import config as config_lib
 from oasis_tf import model_files
+from oasis_tf import processes
+from oasis_tf import processor
 
 _DATASET = flags.DEFINE_string("dataset", "toy_scenes", "As of train.")
 _DATA_DIR = flags.DEFINE_string("data_dir", "", "As of train.")
@@ -57,12 +59,25 @@ def main(argv):
     except ValueError as error:
         sys.exit(f"augmentation: {error}")
     except KeyboardInterrupt:
-        sys.exit("Stopped; the same command goes on.")
+        print("Stopped; the same command goes on.", file=sys.stderr)
+        sys.exit(command_line.INTERRUPTED)
 
 
 def _run():
+    from oasis_tf import data
+
     config = config_lib.override(config_lib.load(_DATASET.value), _SET.value)
-    size = config.image_size
+    processor.leave_gpus()
+    dataset = data.load(
+        config.dataset,
+        _DATA_DIR.value or None,
+        config.data,
+        config.image_size,
+    )
+    if not dataset.num_examples["validation"]:
+        raise ValueError(
+            f"{config.dataset!r} must have validation images. Received: none."
+        )
     out = _OUT.value or f"runs/augmentation/{config.dataset}"
     out = command_line.make_folder(_OUT, out)
     facts = {
@@ -73,53 +88,45 @@ def _run():
         )
     }
     model_files.claim(out / "settings.json", facts, "an experiment")
-    settings = [f"--set={s}" for s in _write_real(config, out / "real")]
-    segmenter_settings = settings
-    if _STEPS.value:
-        settings = [*settings, f"--set=train.num_steps={_STEPS.value}"]
-    command_line.run_command(
-        "train",
-        f"--dataset={_DATASET.value}",
-        f"--data_dir={out / 'real'}",
-        f"--workdir={out / 'run'}",
-        *settings,
-    )
-    if not (out / "run" / model_files.EXPORT).is_dir():
-        raise KeyboardInterrupt  # It was told to stop, and did.
-    command_line.run_command(
+    settings = _write_real(dataset, config.image_size, out / "real")
+    settings = [f"--set={setting}" for setting in settings]
+    model = out / "run"
+    if not (model / model_files.EXPORT).is_dir():
+        steps = f"--set=train.num_steps={_STEPS.value}"
+        processes.run_training(
+            model,
+            f"--dataset={_DATASET.value}",
+            f"--data_dir={out / 'real'}",
+            *settings,
+            *[steps] * bool(_STEPS.value),
+        )
+    processes.run(
         "augment",
-        f"--model={out / 'run'}",
+        f"--model={model}",
         f"--data_dir={out / 'real'}",
         f"--per_image={_PER_IMAGE.value}",
         f"--out={out / 'augmented'}",
     )
     for seed in range(_SEEDS.value):
         for kind in _KINDS:
-            command_line.run_command(
+            processes.run(
                 "train_segmenter",
                 f"--dataset={_DATASET.value}",
                 f"--data_dir={out / kind}",
-                f"--image_size={size[0]},{size[1]}",
+                f"--image_size={','.join(map(str, config.image_size))}",
                 f"--steps={_SEGMENTER_STEPS.value}",
                 f"--seed={seed}",
                 f"--out={_segmenter(out, kind, seed)}",
-                *segmenter_settings,
+                *settings,
             )
     _write_results(out)
 
 
-def _write_real(config, folder):
+def _write_real(dataset, image_size, folder):
     """Writes the real pairs; returns the settings that read them."""
-    from oasis_tf import data
     from oasis_tf.data import pipeline
     from oasis_tf.data.folder_writer import FolderWriter
 
-    dataset = data.load(
-        config.dataset,
-        _DATA_DIR.value or None,
-        config.data,
-        config.image_size,
-    )
     folder.mkdir(exist_ok=True)
     writer = FolderWriter(folder, dataset.info)
     for split, most in (("train", _REAL_IMAGES.value), ("validation", None)):
@@ -128,7 +135,7 @@ def _write_real(config, folder):
         places = np.linspace(0, num_examples - 1, num).astype(int)
         missing = [n for n in places if not writer.has(split, f"{n:06d}")]
         batches = pipeline.validation_batches(
-            dataset, config.image_size, 1, missing, split
+            dataset, image_size, 1, missing, split
         )
         for batch in tqdm(
             batches.as_numpy_iterator(), split, total=len(missing)
@@ -144,7 +151,7 @@ def _write_real(config, folder):
     reading = {n: getattr(data_config, n) for n in config_lib.FOLDER_SETTINGS}
     reading["ignore_id"] = -1 if writer.ignore_id is None else writer.ignore_id
     return [
-        *(s for s in _SET.value if not s.startswith("data.")),
+        *_SET.value,
         "dataset=folder",
         *(f"data.{name}={value}" for name, value in reading.items()),
     ]

@@ -3,11 +3,10 @@
     python -m benchmarks.evaluation
     python -m benchmarks.evaluation --images=10000 --features=64
 
-The parts of an evaluation are made, of random features with a covariance that
-falls as real ones' does, and put together and compared as `oasis_tf.evaluate`
-does. Told are each stage's seconds, and the most memory that the process had
-in it, which at the start is the libraries'. Network and images come before
-this and take as much for many images as for few.
+The parts of an evaluation are made, of random features, and put together and
+compared as `oasis_tf.evaluate` does. Told are each stage's seconds, and the
+most memory that the process had in it, which at the start is the libraries'.
+Network and images come before this and take as much for many images as for few.
 """
 
 import pathlib
@@ -36,7 +35,7 @@ _FEATURES = flags.DEFINE_integer(
     "features", 2048, "Of each image: D.", lower_bound=1
 )
 
-_NUM_DIRECTIONS = 64  # That carry most of the features' variance.
+_NUM_DIRECTIONS = 64  # That carry half of the features' variance.
 
 
 def main(argv):

@@ -13,7 +13,6 @@ again goes on where it was stopped. Exits with 2 if the command or the data are
 not as they must be, with the code of a run that broke otherwise.
 """
 
-import contextlib
 import json
 
 import numpy as np
@@ -24,6 +23,8 @@ from PIL import Image
 from oasis_tf import command_line
 from oasis_tf import config as config_lib
 from oasis_tf import model_files
+from oasis_tf import processes
+from oasis_tf import processor
 from oasis_tf import sheets
 from oasis_tf.data.label_map import colorize
 
@@ -128,21 +129,26 @@ def _check_data(config):
     Raises:
         ValueError: if they are not as they must be.
     """
-    import tensorflow as tf
+    from oasis_tf.evaluation import segmentation
+    from oasis_tf.evaluation.protocol import LEAST_IMAGES
 
-    from oasis_tf.evaluation.segmentation import SegmentationNetwork
-
-    # They are for the runs, which are processes of their own.
-    with contextlib.suppress(RuntimeError):  # Where they are in use already.
-        tf.config.set_visible_devices([], "GPU")
-    dataset = _load_data(config)
-    if not dataset.num_examples["validation"]:
+    if _SEGMENTER_IDS.value and not _SEGMENTER.value:
         raise ValueError(
-            f"{config.dataset!r} must have validation images. Received: none."
+            "`--segmenter_ids` needs `--segmenter`. Received: none."
+        )
+    if _SEGMENTER.value:
+        segmentation.find(_SEGMENTER.value)
+    processor.leave_gpus()
+    dataset = _load_data(config)
+    num = dataset.num_examples["validation"]
+    if num < LEAST_IMAGES:
+        raise ValueError(
+            f"{config.dataset!r} must have {LEAST_IMAGES} validation images at "
+            f"least. Received: {num}."
         )
     if not _SEGMENTER.value:
         return "segmenter"
-    network = SegmentationNetwork(
+    network = segmentation.SegmentationNetwork(
         _SEGMENTER.value, dataset.info, _SEGMENTER_IDS.value
     )
     return "segmenter" if network.has_features else "none"
@@ -183,7 +189,7 @@ def _train_segmenter(out, image_size):
     """Trains the network that all are judged by; returns its path."""
     folder = out / "segmenter"
     if not (folder / "export").is_dir():
-        command_line.run_command(
+        processes.run(
             "train_segmenter",
             *_data_flags(),
             f"--steps={_SEGMENTER_STEPS.value}",
@@ -211,18 +217,15 @@ def _run(out, name, seed, segmenter, features):
     workdir, evaluation = _folders(out, name, seed)
     if (evaluation / "metrics.json").is_file():
         return
-    command_line.run_command(
-        "train",
+    processes.run_training(
+        workdir,
         *_data_flags(),
-        f"--workdir={workdir}",
         *(f"--set={setting}" for setting in _settings(name, seed)),
     )
-    if not (workdir / model_files.EXPORT).is_dir():
-        raise KeyboardInterrupt  # It was told to stop, and did.
     segmenter_flags = [f"--segmenter={segmenter}", f"--features={features}"]
     if _SEGMENTER_IDS.value:
         segmenter_flags.append(f"--segmenter_ids={_SEGMENTER_IDS.value}")
-    command_line.run_command(
+    processes.run(
         "evaluate",
         f"--model={workdir}",
         *_data_flags()[1:],

@@ -2,8 +2,6 @@
 
 import os
 import pathlib
-import signal
-import subprocess
 import sys
 import traceback
 
@@ -57,44 +55,6 @@ def fail(error, exit_code=2):
     command = pathlib.Path(sys.argv[0]).stem
     print(f"oasis_tf.{command}: {error}", file=sys.stderr)
     return exit_code
-
-
-def run_command(name, *arguments):
-    """Runs another command of ours, in a process of its own.
-
-    Its memory is gone before the next one's. A signal to stop is passed on and
-    waited for: a training writes a checkpoint first.
-
-    Args:
-        name: after `oasis_tf.`.
-        *arguments: its flags.
-
-    Raises:
-        KeyboardInterrupt: if this process or that one was told to stop.
-        SystemExit: if it failed, with its exit code.
-    """
-    command = [sys.executable, "-m", f"oasis_tf.{name}", *arguments]
-    stops = []
-
-    def stop(number, frame):
-        del frame
-        stops.append(number)
-        process.send_signal(signal.SIGTERM)
-
-    process = subprocess.Popen(command)
-    previous = {
-        number: signal.signal(number, stop)
-        for number in (signal.SIGTERM, signal.SIGINT)
-    }
-    try:
-        code = process.wait()
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-    if stops or code < 0 or code == INTERRUPTED:
-        raise KeyboardInterrupt
-    if code:
-        sys.exit(fail(f"`{' '.join(command[1:])}` failed.", code))
 
 
 def integers(flag, form):

@@ -246,18 +246,20 @@ class TrainConfig:
 DISCRIMINATOR_SCORES = ("miou_real", "miou_fake")
 """Scores that a segmenting discriminator gives during training."""
 
-_FEATURE_SCORES = ("fid", "kid", "precision", "recall")
+FEATURE_SCORES = ("fid", "kid", "precision", "recall")
+"""Those of the networks' features, "segmenter_..." of the segmenter's."""
+
 _STATISTICS_SCORES = ("color_emd", "texture_chi2")
 
 JUDGE_SCORES = (
     "segmenter_miou",
     "segmenter_accuracy",
-    *(f"segmenter_{name}" for name in _FEATURE_SCORES),
+    *(f"segmenter_{name}" for name in FEATURE_SCORES),
     *_STATISTICS_SCORES,
 )
 """Those with `log.segmenter`; the features are the segmenter's."""
 
-INCEPTION_SCORES = (*_FEATURE_SCORES, *_STATISTICS_SCORES)
+INCEPTION_SCORES = (*FEATURE_SCORES, *_STATISTICS_SCORES)
 """Those with `log.inception_weights`, in place of the segmenter's features."""
 
 DIVERSITY_SCORES = ("ms_ssim", "lpips", "random_lpips")
@@ -292,8 +294,8 @@ class LogConfig:
     inception_weights: str = ""
     """As of `oasis_tf.evaluate`: `INCEPTION_SCORES`."""
     diversity_maps: int = 0
-    """Validation label maps, of each of which 20 fakes are compared, as of
-    `oasis_tf.evaluate`: "ms_ssim", and LPIPS from 31 x 31 pixels on."""
+    """Validation label maps, of each of which 20 fakes by the noise that is
+    trained with are compared: "ms_ssim", and LPIPS from 31 x 31 pixels on."""
     lpips_backbone: str = ""
     lpips_linear: str = ""
     """As of `oasis_tf.evaluate`, of AlexNet: "lpips" by a network with these
@@ -314,12 +316,17 @@ class LogConfig:
         if self.segmenter:
             given.update(JUDGE_SCORES)
         if self.inception_weights:
-            given -= {f"segmenter_{name}" for name in _FEATURE_SCORES}
+            given -= {f"segmenter_{name}" for name in FEATURE_SCORES}
             given.update(INCEPTION_SCORES)
         if bool(self.lpips_backbone) != bool(self.lpips_linear):
             raise ValueError(
                 "`log.lpips_backbone` and `log.lpips_linear` are needed "
                 "together. Received: one of them."
+            )
+        if self.lpips_linear and not self.diversity_maps:
+            raise ValueError(
+                "`log.lpips_backbone` and `log.lpips_linear` need "
+                "`log.diversity_maps`. Received: log.diversity_maps=0."
             )
         if self.diversity_maps:
             given.add("ms_ssim")

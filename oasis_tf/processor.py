@@ -33,6 +33,17 @@ def use_onednn():
         os.environ.setdefault(_ONEDNN, "1")
 
 
+def leave_gpus():
+    """Leaves the GPUs to other processes: this one has others train.
+
+    To be called before TensorFlow computes anything.
+    """
+    # Late: what does not compute shall answer at once.
+    import tensorflow as tf
+
+    tf.config.set_visible_devices([], "GPU")
+
+
 def is_onednn_slow_in_copying():
     """Returns whether it is asked for on a processor with no more than AVX2.
 

@@ -61,6 +61,7 @@ def main():
         size = command_line.integers(_IMAGE_SIZE, "height,width")
     # Imported late, so that --help and mistyped settings answer at once.
     from oasis_tf import data
+    from oasis_tf.training import checkpoint
     from oasis_tf.training import segmentation
 
     settings = segmentation.SegmenterSettings(
@@ -77,7 +78,10 @@ def main():
         # It is for the experiment's size: crops of it would be of other scale.
         data_config = dataclasses.replace(data_config, load_size=None)
     dataset = data.load(config.dataset, _DATA_DIR.value, data_config, size)
-    export = segmentation.train(dataset, data_config, settings, out)
+    try:
+        export = segmentation.train(dataset, data_config, settings, out)
+    except (checkpoint.NonFiniteError, checkpoint.CheckpointError) as error:
+        return command_line.fail(error, 1)
     _tell(export, dataset.info)
     return 0
 

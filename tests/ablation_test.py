@@ -8,6 +8,7 @@ import subprocess
 import pytest
 from PIL import Image
 
+from oasis_tf import processor
 from tests import trained
 
 EXPERIMENT = """
@@ -21,6 +22,12 @@ def get_config():
     data = dataclasses.replace(tiny.CONFIG.data, num_validation_scenes=4)
     return dataclasses.replace(tiny.CONFIG, train=train, data=data)
 """
+
+
+@pytest.fixture(autouse=True)
+def _gpus_stay(monkeypatch):
+    """The next tests of this process may want them."""
+    monkeypatch.setattr(processor, "leave_gpus", lambda: None)
 
 
 @pytest.fixture
@@ -124,10 +131,14 @@ def test_a_training_that_was_stopped_is_not_evaluated(
         (["--dataset=no_such"], "no_such"),
         (["--patch_channels=x"], "discriminator.channels"),
         (["--segmenter=nowhere"], "nowhere must be a SavedModel"),
+        (["--segmenter_ids=classes"], "needs `--segmenter`"),
+        (["--set=data.num_validation_scenes=3"], "Received: 3"),
     ],
 )
-def test_mistakes_are_told_before_anything_runs(tmp_path, flags, message):
-    done = trained.run("ablation", *flags, "--out=a", cwd=tmp_path)
+def test_mistakes_are_told_before_anything_runs(
+    experiment, tmp_path, flags, message
+):
+    done = trained.run("ablation", experiment, *flags, "--out=a", cwd=tmp_path)
     assert done.returncode == 2
     assert message in done.stderr
     assert not (tmp_path / "a").exists()

@@ -209,6 +209,8 @@ def test_override_says_what_is_wrong(setting, message):
         ("log.best_score=beauty", "`log.best_score` must be one of"),
         ("log.best_score=fid", "'fid' must be a score that is taken"),
         ("log.best_score=segmenter_miou", "Received: log.segmenter=''"),
+        ("log.best_score=ms_ssim", "log.diversity_maps=0"),
+        ("log.lpips_linear=a.pth", "are needed together"),
         ("discriminator.kind=both", "`discriminator.kind` must be one of"),
     ],
 )
@@ -267,6 +269,47 @@ def test_a_file_without_get_config_is_refused(tmp_path):
     path.write_text("x = 1\n")
     with pytest.raises(ValueError, match="mine.py must define `get_config"):
         config.load(str(path))
+
+
+@pytest.mark.parametrize(
+    ("settings", "taken", "not_taken"),
+    [
+        (["log.segmenter=s"], "segmenter_kid", "kid"),
+        (
+            ["log.segmenter=s", "log.inception_weights=i"],
+            "kid",
+            "segmenter_kid",
+        ),
+        (["log.diversity_maps=1"], "random_lpips", "lpips"),
+        (
+            [
+                "log.diversity_maps=1",
+                "log.lpips_backbone=b",
+                "log.lpips_linear=l",
+            ],
+            "lpips",
+            "random_lpips",
+        ),
+    ],
+)
+def test_the_best_score_must_be_taken(settings, taken, not_taken):
+    config.override(SMALL, [*settings, f"log.best_score={taken}"])
+    with pytest.raises(ValueError, match=f"'{not_taken}' must be a score that"):
+        config.override(SMALL, [*settings, f"log.best_score={not_taken}"])
+
+
+def test_distances_are_better_the_lower():
+    scores = {
+        *config.DISCRIMINATOR_SCORES,
+        *config.JUDGE_SCORES,
+        *config.INCEPTION_SCORES,
+        *config.DIVERSITY_SCORES,
+    }
+    assert scores - set(config.LOWER_IS_BETTER) == {
+        *("miou_real", "miou_fake", "segmenter_miou", "segmenter_accuracy"),
+        *("precision", "recall", "segmenter_precision", "segmenter_recall"),
+        *("lpips", "random_lpips"),
+    }
 
 
 def test_scores_that_a_patch_discriminator_cannot_give():

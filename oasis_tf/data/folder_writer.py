@@ -38,7 +38,10 @@ class FolderWriter:
             for i, name, color in zip(ids, info.class_names, info.colors)
         ]
         text = "\n".join(lines) + "\n"
-        model_files.write(self._folder / "classes.txt", text)
+        path = self._folder / "classes.txt"
+        # The same file stays: a changed one has the folder prepared anew.
+        if not path.is_file() or path.read_text() != text:
+            model_files.write(path, text)
 
     def has(self, split, name):
         """Returns whether a pair is there, whole."""

@@ -40,6 +40,8 @@ def kernel_distance(real, fake, num_subsets=100, subset_size=1000, seed=0):
         )
     size = min(subset_size, len(real), len(fake))
     random = np.random.RandomState(seed)
+    if size == len(real) == len(fake):
+        num_subsets = 1  # All of them are the same.
     distances = []
     for _ in range(num_subsets):
         x = real[random.choice(len(real), size, replace=False)]

@@ -192,7 +192,8 @@ class Evaluation:
     Args:
         folder: path that results are kept in.
         generator: `TrainedGenerator`.
-        dataset: `oasis_tf.data.Dataset`, of the model's classes.
+        dataset: `oasis_tf.data.Dataset`, of the model's classes: see
+            `inference.model_data`.
         protocol: `Protocol`.
         judges: `Judges`.
         real_root: path that what is found in real images is kept below, for

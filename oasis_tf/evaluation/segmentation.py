@@ -47,10 +47,7 @@ class SegmentationNetwork:
     """
 
     def __init__(self, path, info, ids=None, image_size=None):
-        path = pathlib.Path(path)
-        if (path / "export" / FACTS).is_file():
-            path = path / "export"
-        self.path = path
+        self.path = path = find(path)
         self.info = info
         facts = _read_facts(path, info)
         self.real = facts.get("real")
@@ -163,6 +160,26 @@ class SegmentationNetwork:
                 f"{', '.join(map(str, wrong[:5]))}."
             )
         return self._label_of[numbers]
+
+
+def find(path):
+    """Returns the folder of a network's SavedModel.
+
+    Args:
+        path: of it, or that of `oasis_tf.train_segmenter`.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    path = pathlib.Path(path)
+    if (path / "export" / FACTS).is_file():
+        path = path / "export"
+    if not (path / "saved_model.pb").is_file():
+        raise ValueError(
+            f"{path} must be a SavedModel, with saved_model.pb. Received: "
+            f"{'a folder without' if path.is_dir() else 'no such folder'}."
+        )
+    return path
 
 
 def _read_facts(path, info):

@@ -30,7 +30,7 @@ def load_data(config, info, experiment="", data_dir=None, settings=()):
     changed = config_lib.override(config, settings)
     if dataclasses.replace(changed, data=config.data) != config:
         raise ValueError(
-            "`--set` must be of the data set's settings, data.*: the others "
+            "Settings must be of the data set's, data.*: the others "
             f"are the model's. Received: {', '.join(settings)}."
         )
     dataset = data.load(changed.dataset, data_dir, changed.data, size)

@@ -21,7 +21,8 @@ class Checkpoints:
     """The checkpoints `step-<n>` in a folder.
 
     Args:
-        state: `TrainState`.
+        state: `TrainState`, or another dataclass of `step` and networks,
+            optimizers and variables.
         directory: of the checkpoints; made when the first is written.
         keep: how many of the newest are kept.
     """
@@ -157,9 +158,13 @@ def _tracked(part):
     Models and optimizers by their variables' names: of a Keras object itself,
     TensorFlow saves no layers that are kept in a list.
     """
-    if isinstance(part, (keras.Model, keras.optimizers.Optimizer)):
+    if _is_keras(part):
         return {variable.path: variable.value for variable in part.variables}
     return part
+
+
+def _is_keras(part):
+    return isinstance(part, (keras.Model, keras.optimizers.Optimizer))
 
 
 def _step(path):
@@ -173,15 +178,9 @@ def check_finite(state):
     weight, and makes it NaN at the next step.
 
     Args:
-        state: `TrainState`.
+        state: as of `Checkpoints`.
     """
-    for model in (
-        state.generator,
-        state.discriminator,
-        state.ema_generator,
-        state.generator_optimizer,
-        state.discriminator_optimizer,
-    ):
+    for model in filter(_is_keras, vars(state).values()):
         for variable in model.variables:
             if not np.isfinite(variable.numpy()).all():
                 raise NonFiniteError(

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from oasis_tf import sheets
+from oasis_tf.config import FEATURE_SCORES
 from oasis_tf.data import pipeline
 from oasis_tf.data.image import to_float
 from oasis_tf.data.image import to_uint8
@@ -80,13 +81,15 @@ class Inspector:
     def _check_best_score(self):
         """Raises a ValueError if the score that is asked for is not taken."""
         best, log = self._config.log.best_score, self._config.log
+        is_of_features = best.removeprefix("segmenter_") in FEATURE_SCORES
         reason = None
-        if best.endswith(("fid", "kid", "precision", "recall")):
-            if self._num_images < LEAST_IMAGES:
-                reason = f"{self._num_images} validation images"
-            elif self._protocol.features == "none":
-                reason = f"the segmenter {log.segmenter!r} without features"
-        elif best.endswith("lpips") and not self._lpips:
+        if best and not self._num_images:
+            reason = "no validation images"
+        elif is_of_features and self._num_images < LEAST_IMAGES:
+            reason = f"{self._num_images} validation images"
+        elif is_of_features and self._protocol.features == "none":
+            reason = f"the segmenter {log.segmenter!r} without features"
+        elif best in ("lpips", "random_lpips") and not self._lpips:
             reason = f"images of {self._config.image_size} pixels"
         if reason:
             raise ValueError(
@@ -282,9 +285,10 @@ class Inspector:
         with self.averaged_generator():
             for label_map in label_maps:
                 looks = []
-                for first in range(0, diversity.NUM_IMAGES, self._share):
-                    seeds = np.arange(first, first + self._share)
-                    same = np.repeat(label_map[None], self._share, axis=0)
+                share = min(self._share, diversity.NUM_IMAGES)
+                for first in range(0, diversity.NUM_IMAGES, share):
+                    seeds = np.arange(first, first + share)
+                    same = np.repeat(label_map[None], share, axis=0)
                     looks.append(to_uint8(self._generate(same, seeds)).numpy())
                 images = np.concatenate(looks)[: diversity.NUM_IMAGES]
                 founds.append(diversity.mean_distances(images, self._lpips))

@@ -17,6 +17,8 @@ from oasis_tf.evaluation.segmentation import SegmentationNetwork
 from oasis_tf.evaluation.segmentation import segment_split
 from oasis_tf.evaluation.segmentation import summarize
 from oasis_tf.models.unet import build_unet
+from oasis_tf.training import workdir
+from oasis_tf.training.checkpoint import Checkpoints
 
 _STEPS_PER_EPOCH = 100  # Between two checkpoints.
 
@@ -70,7 +72,10 @@ def train(dataset, data_config, settings, folder, devices=None):
         Folder of the SavedModel: for `SegmentationNetwork`.
 
     Raises:
-        ValueError: if the folder holds one of other settings or data.
+        ValueError: if the folder holds one of other settings or data, or
+            another process trains there.
+        NonFiniteError: if a weight is not finite any more.
+        CheckpointError: if there are checkpoints but none can be read.
     """
     folder = pathlib.Path(folder)
     _batches(dataset, data_config, settings)  # What may fail, first.
@@ -81,11 +86,12 @@ def train(dataset, data_config, settings, folder, devices=None):
         "flip": data_config.flip,
         "settings": dataclasses.asdict(settings),
     }
-    model_files.claim(folder / "settings.json", facts, "a segmenter")
-    export = folder / "export"
-    if not (export / FACTS).is_file():
-        network = _fit(dataset, data_config, settings, folder, devices)
-        _export(network, dataset, settings, export)
+    with workdir.lock(folder):
+        model_files.claim(folder / "settings.json", facts, "a segmenter")
+        export = folder / "export"
+        if not (export / FACTS).is_file():
+            network = _fit(dataset, data_config, settings, folder, devices)
+            _export(network, dataset, settings, export)
     return export
 
 
@@ -122,13 +128,10 @@ def _fit(dataset, data_config, settings, folder, devices):
         optimizer = keras.optimizers.Adam(schedule)
         optimizer.build(network.trainable_variables)
         network.compile(optimizer, loss={"logits": loss, "features": None})
-    checkpoints = tf.train.CheckpointManager(
-        tf.train.Checkpoint(network=network, optimizer=optimizer),
-        str(folder / "checkpoints"),
-        max_to_keep=2,
-    )
-    checkpoints.restore_or_initialize()
-    first_step = int(optimizer.iterations.numpy())
+    state = _State(optimizer.iterations.value, network, optimizer)
+    checkpoints = Checkpoints(state, folder / "checkpoints", keep=2)
+    checkpoints.restore()
+    first_step = int(state.step.numpy())
     network.fit(
         _batches(dataset, data_config, settings, first_step),
         steps_per_epoch=steps_per_epoch,
@@ -142,6 +145,15 @@ def _fit(dataset, data_config, settings, folder, devices):
         ],
     )
     return network
+
+
+@dataclasses.dataclass
+class _State:
+    """What a checkpoint holds."""
+
+    step: tf.Variable
+    network: keras.Model
+    optimizer: keras.optimizers.Optimizer
 
 
 class _Exported(tf.Module):

@@ -38,21 +38,14 @@ def claim(workdir, config, dataset):
     workdir = pathlib.Path(workdir)
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        lock = open(workdir / ".lock", "w")
+        file = lock(workdir)
     except OSError as error:
         raise ValueError(
             "`--workdir` must be a folder that can be written to. Received: "
             f"{str(workdir)!r} ({error.strerror})."
         ) from None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.close()
-        raise ResumeError(
-            f"{workdir}: another process is training there."
-        ) from None
     if (workdir / model_files.IMPORTED).is_file():
-        lock.close()
+        file.close()
         raise ResumeError(
             f"{workdir} holds imported networks, which are kept as they are: "
             f"train in another --workdir with --init_from={workdir}."
@@ -69,7 +62,31 @@ def claim(workdir, config, dataset):
     # In this order, for config.json stands for a claimed directory.
     model_files.write(facts_file, json.dumps(facts, indent=1))
     model_files.write(config_file, config_lib.to_json(config))
-    return lock
+    return file
+
+
+def lock(folder):
+    """Makes a folder this process's.
+
+    Args:
+        folder: `pathlib.Path` that exists.
+
+    Returns:
+        An open file, as of `claim`.
+
+    Raises:
+        ResumeError: if it is another process's.
+        OSError: if it cannot be written to.
+    """
+    file = open(folder / ".lock", "w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise ResumeError(
+            f"{folder}: another process is training there."
+        ) from None
+    return file
 
 
 def _compare_config(workdir, config, saved):

@@ -29,7 +29,8 @@ def test_tells_of_each_stage(tmp_path):
     ]
     assert rows[0] == ["Stage", "Seconds", "Peak"]
     assert [row[0] for row in rows[-3:]] == ["FID", "KID", "precision, recall"]
-    assert all(float(row[1]) >= 0 for row in rows[2:])
+    # TensorFlow alone takes so much.
+    assert all(0.1 < float(row[2].split()[0]) < 4 for row in rows[2:])
     # Of one distribution: most of each lies among the other.
     precision = float(done.stdout.split("Precision ")[1].split(",")[0])
     assert 0.3 < precision <= 1

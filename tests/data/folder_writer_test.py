@@ -48,3 +48,15 @@ def test_many_classes_take_two_bytes(tmp_path):
     names = [f"class {i}" for i in range(300)]
     info = DatasetInfo("many", names, [(0, 0, 0)] * 300, {}, True)
     assert FolderWriter(tmp_path, info).ignore_id == 65535
+
+
+def test_class_names_that_are_there_stay(tmp_path):
+    """Else the folder would be prepared anew."""
+    path = tmp_path / "classes.txt"
+    FolderWriter(tmp_path, Builder.INFO)
+    before = path.stat().st_mtime_ns, path.read_text()
+    FolderWriter(tmp_path, Builder.INFO)
+    assert (path.stat().st_mtime_ns, path.read_text()) == before
+    path.write_text("0 other 0 0 0\n")
+    FolderWriter(tmp_path, Builder.INFO)
+    assert path.read_text() == before[1]

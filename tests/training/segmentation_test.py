@@ -9,6 +9,8 @@ import tensorflow as tf
 
 from oasis_tf.evaluation.segmentation import SegmentationNetwork
 from oasis_tf.training import segmentation
+from oasis_tf.training import workdir
+from oasis_tf.training.checkpoint import Checkpoints
 from tests import tiny
 
 SETTINGS = segmentation.SegmenterSettings(
@@ -44,26 +46,33 @@ class TrainTest(tf.test.TestCase):
         class Stopped(Exception):
             pass
 
-        class Stopping(tf.train.CheckpointManager):
+        class Stopping(Checkpoints):
             def save(self):
-                super().save()
-                if int(self.checkpoint.optimizer.iterations.numpy()) == 2:
+                path = super().save()
+                saved.append(pathlib.Path(path).name)
+                if saved == ["step-1", "step-2"]:
                     raise Stopped
 
         images = tiny.batch()["image"]
+        saved = []
         with mock.patch.object(segmentation, "_STEPS_PER_EPOCH", 1):
-            with (
-                mock.patch.object(tf.train, "CheckpointManager", Stopping),
-                self.assertRaises(Stopped),
-            ):
-                self.train()
-            export = self.train()
+            with mock.patch.object(segmentation, "Checkpoints", Stopping):
+                with self.assertRaises(Stopped):
+                    self.train()
+                export = self.train()
+            self.assertEqual(saved[2:], ["step-3", "step-4"])
             _, features = SegmentationNetwork(export, self.dataset.info)(images)
             self.folder = self.folder / "without_a_stop"
             export = self.train()
             _, expected = SegmentationNetwork(export, self.dataset.info)(images)
         # Other images, or another order, would change them by 5e-3.
         self.assertAllClose(features, expected, rtol=1e-4, atol=1e-5)
+
+    def test_a_folder_is_of_one_process(self):
+        with workdir.lock(self.folder):
+            with self.assertRaisesRegex(ValueError, "another process is train"):
+                self.train()
+        self.assertFalse((self.folder / "settings.json").exists())
 
     def test_learns(self):
         settings = dataclasses.replace(SETTINGS, num_steps=60)
