@@ -28,22 +28,32 @@ def build_unet(semantic_channels, channels=(16, 32, 64, 128)):
     for i, filters in enumerate(channels):
         if i > 0:
             x = keras.layers.MaxPooling2D()(x)
-        x = _two_convolutions(x, filters)
+        x = _two_convolutions(x, filters, f"down_{i}")
         skips.append(x)
     features = keras.layers.GlobalAveragePooling2D(name="features")(x)
-    for filters, skip in zip(channels[-2::-1], skips[-2::-1], strict=True):
+    ways_up = zip(channels[-2::-1], skips[-2::-1], strict=True)
+    for i, (filters, skip) in enumerate(ways_up):
         x = keras.layers.UpSampling2D()(x)
         x = keras.layers.Concatenate()([skip, x])
-        x = _two_convolutions(x, filters)
+        x = _two_convolutions(x, filters, f"up_{i}")
     logits = keras.layers.Conv2D(semantic_channels, 1, name="logits")(x)
     return keras.Model(
         image, {"logits": logits, "features": features}, name="unet"
     )
 
 
-def _two_convolutions(x, filters):
-    for _ in range(2):
-        x = keras.layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
-        x = keras.layers.BatchNormalization(momentum=0.9)(x)
+def _two_convolutions(x, filters, name):
+    # Named, for names are a checkpoint's keys and Keras's own are counted.
+    for i in range(2):
+        x = keras.layers.Conv2D(
+            filters,
+            3,
+            padding="same",
+            use_bias=False,
+            name=f"{name}_conv_{i}",
+        )(x)
+        x = keras.layers.BatchNormalization(
+            momentum=0.9, name=f"{name}_norm_{i}"
+        )(x)
         x = keras.layers.ReLU()(x)
     return x

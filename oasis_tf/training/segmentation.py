@@ -125,7 +125,7 @@ def _fit(dataset, data_config, settings, folder, devices):
         loss = keras.losses.SparseCategoricalCrossentropy(
             from_logits=True, ignore_class=0 if info.has_dont_care else None
         )
-        optimizer = keras.optimizers.Adam(schedule)
+        optimizer = keras.optimizers.Adam(schedule, name="adam")
         optimizer.build(network.trainable_variables)
         network.compile(optimizer, loss={"logits": loss, "features": None})
     state = _State(optimizer.iterations.value, network, optimizer)
