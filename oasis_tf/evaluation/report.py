@@ -110,6 +110,9 @@ def _columns(all_metrics):
                 scores = (scores or {}).get(name)
             if scores is None or not math.isfinite(scores):
                 return "-"
+            if digits is None:
+                # A segmenter's FID is small, Inception's is given so.
+                return f"{scores:.{'1f' if scores >= 10 else '3g'}}"
             return f"{factor * scores:.{digits}f}"
 
         return find
@@ -120,7 +123,7 @@ def _columns(all_metrics):
         for kind in metrics["scores"].get("diversity", {})
     }
     columns = {
-        "FID ↓": at("features", "fid", digits=1),
+        "FID ↓": at("features", "fid", digits=None),
         "KID x 1000 ↓": at("features", "kid", digits=2, factor=1000),
         "Precision ↑": at("features", "precision"),
         "Recall ↑": at("features", "recall"),

@@ -57,10 +57,15 @@ def test_table_has_the_columns_that_any_model_has():
         for name, scores in (
             ("a", {"features": {"fid": 12.34, "kid": None}}),
             ("b", {"segmenter": {"fake": {"miou": 0.5}}}),
+            ("c", {"features": {"fid": 0.25442}}),
         )
     ]
     lines = report.table(all_metrics).splitlines()
     assert lines[0] == "| Model | FID ↓ | mIoU ↑ |"
-    assert lines[2:4] == ["| a | 12.3 | - |", "| b | - | 0.500 |"]
+    assert lines[2:5] == [
+        "| a | 12.3 | - |",
+        "| b | - | 0.500 |",
+        "| c | 0.254 | - |",
+    ]
     assert "a: 5 images of the split `validation`, 8 x 16 pixels." in lines
     assert lines[-1] == "FID, KID, precision and recall: of few images."
