@@ -89,7 +89,7 @@ def test_goes_on_where_it_was_stopped(place):
     [
         (["--out="], "`--out` is needed"),
         (["--out=a", "--num_images=2"], "num_images: was 3, now 2"),
-        (["--out=c", "--dataset=ade20k"], "data_dir"),
+        (["--out=c", "--dataset=cityscapes"], "data_dir"),
     ],
 )
 def test_mistakes_are_told_in_a_line(place, flags, message):
