@@ -297,6 +297,8 @@ def _load_lpips(image_size):
     from oasis_tf.evaluation.lpips import NETS
     from oasis_tf.evaluation.parts import digest
 
+    if not _DIVERSITY_MAPS.value:
+        return None, "none"
     net = _LPIPS_NET.value
     min_size = NETS[net].min_size
     if min(image_size) < min_size:

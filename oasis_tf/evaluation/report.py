@@ -65,7 +65,8 @@ def notes(judges, protocol):
             found["fid"] = (
                 f"by an Inception of other weights: {_NOT_COMPARABLE}"
             )
-    if judges.lpips and not judges.lpips.is_comparable:
+    is_measured = judges.lpips and protocol.diversity_maps
+    if is_measured and not judges.lpips.is_comparable:
         found["lpips"] = f"by a random network: {_NOT_COMPARABLE}"
     if judges.segmenter and judges.segmenter.is_ours:
         found["miou"] = f"by a U-Net of oasis_tf's own: {_NOT_COMPARABLE}"

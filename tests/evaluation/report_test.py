@@ -39,6 +39,8 @@ def test_says_which_judges_are_of_ones_own():
     found = report.notes(judges, Protocol((8, 8), features="segmenter"))
     assert set(found) == {"fid", "lpips", "miou"}
     assert all("not comparable" in note for note in found.values())
+    without = Protocol((8, 8), features="segmenter", diversity_maps=0)
+    assert "lpips" not in report.notes(judges, without)
     theirs = Judges(
         segmenter=judge(is_ours=False), lpips=judge(is_comparable=True)
     )
