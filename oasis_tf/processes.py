@@ -65,6 +65,10 @@ def run_training(workdir, *arguments):
     Args:
         workdir: path.
         *arguments: further flags.
+
+    Raises:
+        KeyboardInterrupt: if a signal stopped this process or that one.
+        SystemExit: if it failed, with its exit code.
     """
     run("train", f"--workdir={workdir}", *arguments)
     # Stopped by a signal it leaves no export, and no exit code tells of it.
