@@ -1,14 +1,17 @@
 """`python -m oasis_tf.ablation`: rows, runs, table and pictures."""
 
+import json
 import os
 import pathlib
 import signal
 import subprocess
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from oasis_tf import processor
+from oasis_tf.inference import generator
 from tests import trained
 
 EXPERIMENT = """
@@ -40,35 +43,167 @@ def experiment(tmp_path):
 def test_table_of_all_rows(experiment, tmp_path):
     flags = (
         experiment,
-        "--seeds=2",
+        "--seeds=1",
         "--segmenter_steps=2",
         "--patch_channels=4,8",
         "--out=a",
     )
     done = trained.run_process("ablation", *flags, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    rows = [
-        [cell.strip() for cell in line.split("|")[1:-1]]
-        for line in (tmp_path / "a/table.md").read_text().splitlines()
-        if line.startswith("| ")
-    ][2:]
-    assert [(row[0], row[1]) for row in rows] == [
-        ("oasis", "2"),
-        ("no_labelmix", "1"),
-        ("no_class_balancing", "1"),
-        ("no_noise", "1"),
-        ("patch_discriminator", "2"),
-    ]
+    rows = table(tmp_path / "a")
+    assert list(rows) == ROWS
     # Without noise all pictures of a map are the same.
-    assert float(rows[3][7]) == pytest.approx(1, abs=1e-3)
-    for name in ("scores", "pictures"):
-        with Image.open(tmp_path / f"a/{name}.png") as picture:
-            assert min(picture.size) > 200
+    assert float(rows["no_noise"]["MS-SSIM ↓"]) == pytest.approx(1, abs=1e-3)
+    assert float(rows["oasis"]["MS-SSIM ↓"]) < 0.999
+    assert_pictures(tmp_path / "a")
     # Again: nothing is run.
     before = (tmp_path / "a/runs/oasis_0/losses.csv").stat().st_mtime_ns
     assert trained.run_process("ablation", *flags, cwd=tmp_path).returncode == 0
     after = (tmp_path / "a/runs/oasis_0/losses.csv").stat().st_mtime_ns
     assert before == after
+
+
+ROWS = [
+    "oasis",
+    "no_labelmix",
+    "no_class_balancing",
+    "no_noise",
+    "patch_discriminator",
+]
+
+
+def table(folder):
+    """Returns {row: {heading: cell}} of a folder's table."""
+    heading, _, *rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in (folder / "table.md").read_text().splitlines()
+        if line.startswith("|")
+    ]
+    return {row[0]: dict(zip(heading, row, strict=True)) for row in rows}
+
+
+def assert_pictures(folder):
+    for name in ("scores", "pictures"):
+        with Image.open(folder / f"{name}.png") as picture:
+            assert min(picture.size) > 200
+
+
+class Commands:
+    """Stand for training and evaluation: leave what these would leave.
+
+    Attributes:
+        called: [(name, {flag: its values})].
+        scores: {row: mIoU of its runs by seed}.
+    """
+
+    scores = {"oasis": [0.5, 0.3, 0.4], "patch_discriminator": [0.1, 0.2, 0.3]}
+
+    def __init__(self):
+        self.called = []
+
+    def __call__(self, command):
+        _, _, name, *arguments = command
+        flags = {}
+        for flag, _, value in (a.partition("=") for a in arguments):
+            flags.setdefault(flag, []).append(value)
+        self.called.append((name, flags))
+        if name == "oasis_tf.train":
+            pathlib.Path(flags["--workdir"][0], "export").mkdir(parents=True)
+        elif name == "oasis_tf.evaluate":
+            out = pathlib.Path(flags["--out"][0])
+            out.mkdir(parents=True)
+            metrics = self.metrics(*out.name.rsplit("_", 1))
+            (out / "metrics.json").write_text(json.dumps(metrics))
+        process = Process(command)
+        process.wait = lambda: 0
+        return process
+
+    def metrics(self, row, seed):
+        miou = self.scores.get(row, [0.25])[int(seed)]
+        noise = "none" if row == "no_noise" else "image"
+        return {
+            "num_images": 4,
+            "scores": {
+                "segmenter": {
+                    "fake": {"miou": miou, "accuracy": 0.75},
+                    "real": {"miou": 0.9},
+                },
+                "statistics": {"overall": {"color_emd": 2, "texture_chi2": 1}},
+                "diversity": {noise: {"mean": {"ms_ssim": 0.5}}},
+            },
+        }
+
+
+class Drawer:
+    """Stands for a trained generator."""
+
+    def draw(self, label_maps, seeds):
+        assert len(label_maps) == len(seeds) == 4
+        return np.zeros([4, 16, 16, 3], np.uint8)
+
+
+def test_every_row_is_run_as_often_as_told(experiment, tmp_path, monkeypatch):
+    commands = Commands()
+    monkeypatch.setattr(subprocess, "Popen", commands)
+    monkeypatch.setattr(generator, "load_generator", lambda _: Drawer())
+    flags = (experiment, "--steps=7", "--set=train.beta_1=0.5", "--out=a")
+    done = trained.run("ablation", *flags, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    settings = {}
+    for name, given in commands.called[1:]:
+        if name == "oasis_tf.train":
+            run = pathlib.Path(given["--workdir"][0]).name
+            settings[run] = given["--set"]
+    assert settings == {
+        run: [
+            "train.beta_1=0.5",
+            f"train.seed={run[-1]}",
+            *own,
+            "train.num_steps=7",
+        ]
+        for run, own in {
+            "oasis_0": [],
+            "oasis_1": [],
+            "oasis_2": [],
+            "no_labelmix_0": ["train.lambda_labelmix=0"],
+            "no_class_balancing_0": ["train.class_balancing=false"],
+            "no_noise_0": ["generator.noise=none"],
+            **{
+                f"patch_discriminator_{seed}": [
+                    "discriminator.kind=patch",
+                    "discriminator.channels=64,128,256,512",
+                ]
+                for seed in range(3)
+            },
+        }.items()
+    }
+    # One segmenter for all, the one trained first.
+    assert [name for name, _ in commands.called] == [
+        "oasis_tf.train_segmenter",
+        *["oasis_tf.train", "oasis_tf.evaluate"] * 9,
+    ]
+    segmenter = str(pathlib.Path(tmp_path, "a/segmenter/export"))
+    for name, given in commands.called:
+        if name == "oasis_tf.evaluate":
+            assert tmp_path / given["--segmenter"][0] == tmp_path / segmenter
+    rows = table(tmp_path / "a")
+    assert list(rows) == ROWS
+    assert [row["Runs"] for row in rows.values()] == list("31113")
+    assert [row["mIoU ↑"] for row in rows.values()] == [
+        "0.4 (0.3 to 0.5)",
+        *["0.25"] * 3,
+        "0.2 (0.1 to 0.3)",
+    ]
+    assert rows["no_noise"]["MS-SSIM ↓"] == "0.5"
+    assert rows["oasis"]["FID of the segmenter ↓"] == "-"
+    text = (tmp_path / "a/table.md").read_text()
+    assert "mIoU on real images is 0.900" in text
+    assert_pictures(tmp_path / "a")
+    # Again, with a segmenter there: nothing is run.
+    (tmp_path / "a/segmenter/export").mkdir(parents=True)
+    num_called = len(commands.called)
+    assert trained.run("ablation", *flags, cwd=tmp_path).returncode == 0
+    assert len(commands.called) == num_called
 
 
 class Process:

@@ -265,7 +265,7 @@ _TITLES = {
 
 
 def scores_over_time(path, rows):
-    """Draws scores by training step: a panel for each score.
+    """Draws scores taken in training, by step: a panel for each score.
 
     Args:
         path: of the PNG file to write.
@@ -315,6 +315,10 @@ def scores_over_time(path, rows):
     for panel in panels[max(len(lines) - num_columns, 0) : len(lines)]:
         panel.set_xlabel("training step")
         panel.tick_params(labelbottom=True)
+    figure.suptitle(
+        "Scores rank this run's steps: not comparable to published numbers",
+        fontsize="small",
+    )
     figure.savefig(path, dpi=_DPI, format="png")
 
 

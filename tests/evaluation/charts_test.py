@@ -290,7 +290,8 @@ class ScoresOverTimeTest(ChartTest):
         self.assertAllEqual(fid.lines[0].get_ydata(), [60, 40])
         self.assertLen(miou.lines, 2)
         self.assert_all_in(
-            ["FID", "mIoU", "real", "fake", "training step"], texts
+            ["FID", "mIoU", "real", "fake", "training step", "comparable"],
+            texts,
         )
         self.assertEqual(self.read().shape[1], 900)
 
