@@ -13,10 +13,8 @@ where it was stopped.
 """
 
 import json
-import sys
 
 import numpy as np
-from absl import app
 from absl import flags
 from tqdm import tqdm
 
@@ -51,19 +49,7 @@ _SEEDS = flags.DEFINE_integer(
 _KINDS = {"real": "real images alone", "augmented": "real and drawn images"}
 
 
-def main(argv):
-    if len(argv) > 1:
-        raise app.UsageError(f"Unknown arguments: {argv[1:]}.")
-    try:
-        _run()
-    except ValueError as error:
-        sys.exit(f"augmentation: {error}")
-    except KeyboardInterrupt:
-        print("Stopped; the same command goes on.", file=sys.stderr)
-        sys.exit(command_line.INTERRUPTED)
-
-
-def _run():
+def main():
     from oasis_tf import data
 
     config = config_lib.override(config_lib.load(_DATASET.value), _SET.value)
@@ -80,26 +66,25 @@ def _run():
         )
     out = _OUT.value or f"runs/augmentation/{config.dataset}"
     out = command_line.make_folder(_OUT, out)
-    facts = {
+    facts = config_lib.flatten(config) | {
         flag.name: flag.value
         for flag in (
-            *(_DATASET, _DATA_DIR, _SET, _REAL_IMAGES, _PER_IMAGE),
-            *(_STEPS, _SEGMENTER_STEPS),
+            *(_DATA_DIR, _REAL_IMAGES, _PER_IMAGE, _STEPS, _SEGMENTER_STEPS),
         )
     }
+    facts["data"] = dataset.prepared_dir.name
     model_files.claim(out / "settings.json", facts, "an experiment")
     settings = _write_real(dataset, config.image_size, out / "real")
     settings = [f"--set={setting}" for setting in settings]
     model = out / "run"
-    if not (model / model_files.EXPORT).is_dir():
-        steps = f"--set=train.num_steps={_STEPS.value}"
-        processes.run_training(
-            model,
-            f"--dataset={_DATASET.value}",
-            f"--data_dir={out / 'real'}",
-            *settings,
-            *[steps] * bool(_STEPS.value),
-        )
+    steps = f"--set=train.num_steps={_STEPS.value}"
+    processes.run_training(
+        model,
+        f"--dataset={_DATASET.value}",
+        f"--data_dir={out / 'real'}",
+        *settings,
+        *[steps] * bool(_STEPS.value),
+    )
     processes.run(
         "augment",
         f"--model={model}",
@@ -149,11 +134,11 @@ def _write_real(dataset, image_size, folder):
     # What is said of the original files does not hold for these.
     data_config = config_lib.DataConfig()
     reading = {n: getattr(data_config, n) for n in config_lib.FOLDER_SETTINGS}
-    reading["ignore_id"] = -1 if writer.ignore_id is None else writer.ignore_id
     return [
         *_SET.value,
         "dataset=folder",
         *(f"data.{name}={value}" for name, value in reading.items()),
+        *writer.settings,
     ]
 
 
@@ -210,4 +195,4 @@ def _write_results(out):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command_line.run(main)

@@ -15,10 +15,10 @@ import tempfile
 import time
 
 import numpy as np
-from absl import app
 from absl import flags
 
 from benchmarks import peak_memory
+from oasis_tf import command_line
 from oasis_tf.data.toy_scenes import Builder
 from oasis_tf.evaluation.fid import frechet_distance
 from oasis_tf.evaluation.kid import kernel_distance
@@ -38,9 +38,7 @@ _FEATURES = flags.DEFINE_integer(
 _NUM_DIRECTIONS = 64  # That carry half of the features' variance.
 
 
-def main(argv):
-    if len(argv) > 1:
-        raise app.UsageError(f"Unknown arguments: {argv[1:]}.")
+def main():
     print("| Stage | Seconds | Peak |")
     print("| --- | --- | --- |")
     with tempfile.TemporaryDirectory() as folder:
@@ -90,4 +88,4 @@ def _make(folder, seed):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command_line.run(main)

@@ -24,12 +24,10 @@ import contextlib
 import dataclasses
 import pathlib
 import statistics
-import sys
 import time
 
 import numpy as np
 import tensorflow as tf
-from absl import app
 from absl import flags
 from matplotlib import figure
 
@@ -38,6 +36,7 @@ from benchmarks import label_maps
 from benchmarks import peak_memory
 from benchmarks.pytorch_process import PyTorchProcess
 from benchmarks.pytorch_process import num_processors
+from oasis_tf import command_line
 from oasis_tf import config as config_lib
 from oasis_tf.data.label_map import one_hot
 from oasis_tf.inference import networks
@@ -130,9 +129,7 @@ class _Row:
         ]
 
 
-def main(argv):
-    if len(argv) > 1:
-        raise app.UsageError(f"Unknown arguments: {argv[1:]}.")
+def main():
     tf.config.threading.set_intra_op_parallelism_threads(num_processors())
     forms = [_DENSE, _PIECES, _FAST] + ([_TORCH] if _PYTORCH.value else [])
     others = [f for f in forms if f != _FAST]
@@ -141,18 +138,15 @@ def main(argv):
     header += [f"{f}, memory" for f in forms]
     header += [f"{f} - fast" for f in others]
     rows = []
-    try:
-        for generator in _make_generators():
-            with _Forms(generator) as running:
-                for name, size, maps, batch in _cases(generator):
-                    if not rows:
-                        print(f"| {' | '.join(header)} |")
-                        print(f"|{' --- |' * len(header)}")
-                    rows.append(_measure(running, name, size, maps, batch))
-                    cells = " | ".join(rows[-1].cells(forms))
-                    print(f"| {cells} |", flush=True)
-    except ValueError as error:
-        sys.exit(f"generator: {error}")
+    for generator in _make_generators():
+        with _Forms(generator) as running:
+            for name, size, maps, batch in _cases(generator):
+                if not rows:
+                    print(f"| {' | '.join(header)} |")
+                    print(f"|{' --- |' * len(header)}")
+                rows.append(_measure(running, name, size, maps, batch))
+                cells = " | ".join(rows[-1].cells(forms))
+                print(f"| {cells} |", flush=True)
     if _PLOT.value:
         _plot(rows, others)
 
@@ -365,4 +359,4 @@ def _plot(rows, others):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command_line.run(main)

@@ -14,18 +14,17 @@ count.
 import dataclasses
 import pathlib
 import statistics
-import sys
 import tempfile
 import time
 
 import numpy as np
 import tensorflow as tf
-from absl import app
 from absl import flags
 from matplotlib import figure
 from PIL import Image
 
 from benchmarks import label_maps
+from oasis_tf import command_line
 from oasis_tf import config as config_lib
 from oasis_tf import data
 from oasis_tf.data import pipeline
@@ -52,18 +51,13 @@ _WARM_UP = 3  # Batches, while the pipeline finds out how far to read ahead.
 _NUM_EXAMPLES = 16  # That each stage is measured on.
 
 
-def main(argv):
-    if len(argv) > 1:
-        raise app.UsageError(f"Unknown arguments: {argv[1:]}.")
+def main():
     # An operation of TensorFlow would spread over more threads otherwise.
     tf.config.threading.set_intra_op_parallelism_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        try:
-            config = config_lib.load(_DATASET.value)
-            config = config_lib.override(config, _SET.value)
-            dataset = _load(config, pathlib.Path(folder))
-        except ValueError as error:
-            sys.exit(f"input_pipeline: {error}")
+        config = config_lib.load(_DATASET.value)
+        config = config_lib.override(config, _SET.value)
+        dataset = _load(config, pathlib.Path(folder))
         rates = _rates_by_workers(dataset, config)
         _print_rates(rates)
         stages = _seconds_by_stage(dataset, config)
@@ -266,4 +260,4 @@ def _plot(rates, stages):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command_line.run(main)

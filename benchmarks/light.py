@@ -19,9 +19,9 @@ import time
 
 import numpy as np
 import tensorflow as tf
-from absl import app
 from absl import flags
 
+from oasis_tf import command_line
 from oasis_tf import model_files
 from oasis_tf.data.label_map import one_hot
 from oasis_tf.exporters import page
@@ -38,8 +38,7 @@ _PORT = 8699
 _NUM_MAPS = 20
 
 
-def main(argv):
-    del argv
+def main():
     workdir = pathlib.Path(_MODEL.value)
     config, info, _ = model_files.find_checkpoints(workdir)
     generator, _ = networks.averaged_generator(workdir)
@@ -238,4 +237,4 @@ def _quiet(line):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command_line.run(main)

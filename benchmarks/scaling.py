@@ -11,18 +11,17 @@ then takes times on this machine. Prints Markdown.
 import dataclasses
 import functools
 import statistics
-import sys
 import time
 
 import numpy as np
 import tensorflow as tf
-from absl import app
 from absl import flags
 from matplotlib import figure
 from matplotlib import ticker
 
 from benchmarks import costs
 from benchmarks import label_maps
+from oasis_tf import command_line
 from oasis_tf import config as config_lib
 from oasis_tf.data.colors import distinct_colors
 from oasis_tf.data.dataset import DatasetInfo
@@ -155,13 +154,8 @@ class _Networks:
         )
 
 
-def main(argv):
-    if len(argv) > 1:
-        raise app.UsageError(f"Unknown arguments: {argv[1:]}.")
-    try:
-        config = config_lib.load(_DATASET.value)
-    except ValueError as error:
-        sys.exit(f"scaling: {error}")
+def main():
+    config = config_lib.load(_DATASET.value)
     if _MEASURE.value:  # Before TensorFlow computes anything.
         tf.config.set_logical_device_configuration(
             tf.config.list_physical_devices("CPU")[0],
@@ -681,4 +675,4 @@ def _plot(networks, sizes, config):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command_line.run(main)

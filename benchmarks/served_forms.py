@@ -23,13 +23,13 @@ import time
 import grpc
 import numpy as np
 import tensorflow as tf
-from absl import app
 from absl import flags
 from tensorflow_serving.apis import predict_pb2
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 from benchmarks import label_maps
 from benchmarks.generator import spread
+from oasis_tf import command_line
 from oasis_tf import config as config_lib
 from oasis_tf.data.colors import distinct_colors
 from oasis_tf.data.dataset import DatasetInfo
@@ -50,15 +50,10 @@ _NUM_CLASSES = flags.DEFINE_integer("num_classes", 183, "S.")
 FLAGS = flags.FLAGS
 
 
-def main(argv):
-    if len(argv) > 1:
-        raise app.UsageError(f"Unknown arguments: {argv[1:]}.")
+def main():
     config = config_lib.load(FLAGS.dataset)
     size = config.image_size
-    try:
-        maps = _read_maps(size)
-    except ValueError as error:
-        sys.exit(f"served_forms: {error}")
+    maps = _read_maps(size)
     with tempfile.TemporaryDirectory() as folder:
         _export(config, pathlib.Path(folder))
         with _server(pathlib.Path(folder)) as channel:
@@ -169,4 +164,4 @@ def _request(form, label_map, seed):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command_line.run(main)

@@ -28,13 +28,13 @@ import time
 import grpc
 import numpy as np
 import tensorflow as tf
-from absl import app
 from absl import flags
 from PIL import Image
 from tensorflow_serving.apis import predict_pb2
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 import oasis_tf
+from oasis_tf import command_line
 from oasis_tf.data.label_map import restore
 
 _MODEL = flags.DEFINE_string("model", "runs/demo", "Work directory of a run.")
@@ -54,9 +54,7 @@ _CALLS_PER_CHANNEL = 64
 _REFUSALS = {"UNAVAILABLE", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED"}
 
 
-def main(argv):
-    if len(argv) > 1:
-        raise app.UsageError(f"Unknown arguments: {argv[1:]}.")
+def main():
     asked = _make_requests()
     is_well = True
     for is_batching in (False, True):
@@ -219,4 +217,4 @@ def _rss(process):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command_line.run(main)

@@ -25,11 +25,9 @@ import contextlib
 import dataclasses
 import pathlib
 import statistics
-import sys
 import tempfile
 
 import numpy as np
-from absl import app
 from absl import flags
 from matplotlib import figure
 
@@ -38,6 +36,7 @@ from benchmarks.processes import Process
 from benchmarks.pytorch_process import PyTorchProcess
 from benchmarks.pytorch_process import num_processors
 from benchmarks.variant import Variant
+from oasis_tf import command_line
 from oasis_tf import config as config_lib
 
 _DATASET = flags.DEFINE_string(
@@ -91,15 +90,10 @@ class _Row:
         return statistics.median(a / b for a, b in pairs)
 
 
-def main(argv):
-    if len(argv) > 1:
-        raise app.UsageError(f"Unknown arguments: {argv[1:]}.")
-    try:
-        base = config_lib.override(config_lib.load(_DATASET.value), _SET.value)
-        variants = [Variant.parse(base, name) for name in _VARIANT.value]
-        rows = _measure(variants)
-    except ValueError as error:
-        sys.exit(f"train_step: {error}")
+def main():
+    base = config_lib.override(config_lib.load(_DATASET.value), _SET.value)
+    variants = [Variant.parse(base, name) for name in _VARIANT.value]
+    rows = _measure(variants)
     print("| Variant | Images/s | From, to | Ratio | Peak | Less libraries |")
     print("| --- | --- | --- | --- | --- | --- |")
     for row in rows:
@@ -265,4 +259,4 @@ def _plot(rows):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command_line.run(main)

@@ -28,6 +28,8 @@ Image Synthesis (arXiv:2012.04781).
 
 import importlib
 
+__version__ = "0.1.0"
+
 _PUBLIC = {
     "load_generator": "oasis_tf.inference.generator",
     "load_segmenter": "oasis_tf.inference.segmenter",

@@ -100,14 +100,15 @@ def main():
         for name in _variants()
     }  # Mistyped settings are told before hours of work.
     config = configs["oasis"]
-    features = _check_data(config)
+    _check_variants(configs)
+    features, digests = _check_data(config)
     out = command_line.make_folder(
         _OUT, _OUT.value or f"runs/ablation/{config.dataset}"
     )
     record = out / "settings.json"
     if not any((out / name).is_dir() for name in ("segmenter", "evaluations")):
         record.unlink(missing_ok=True)  # Of a command that failed at once.
-    model_files.claim(record, _facts(), "an ablation")
+    model_files.claim(record, _facts(config) | digests, "an ablation")
     segmenter = _SEGMENTER.value or _train_segmenter(out, config.image_size)
     for number, (name, seed) in enumerate(runs):
         print(f"\nRun {number + 1} of {len(runs)}: {name}, seed {seed}")
@@ -124,12 +125,14 @@ def _check_data(config):
     """Looks at data and segmenter before hours of work.
 
     Returns:
-        Whose features are compared: "segmenter", or "none" if it has none.
+        `(features, digests)`: whose features are compared, "segmenter", or
+        "none" if it has none; {what: what tells it from others}.
 
     Raises:
         ValueError: if they are not as they must be.
     """
     from oasis_tf.evaluation import segmentation
+    from oasis_tf.evaluation.parts import digest
     from oasis_tf.evaluation.protocol import LEAST_IMAGES
 
     if _SEGMENTER_IDS.value and not _SEGMENTER.value:
@@ -146,12 +149,14 @@ def _check_data(config):
             f"{config.dataset!r} must have {LEAST_IMAGES} validation images at "
             f"least. Received: {num}."
         )
+    digests = {"data": dataset.prepared_dir.name}
     if not _SEGMENTER.value:
-        return "segmenter"
+        return "segmenter", digests
     network = segmentation.SegmentationNetwork(
         _SEGMENTER.value, dataset.info, _SEGMENTER_IDS.value
     )
-    return "segmenter" if network.has_features else "none"
+    digests["network"] = digest(network.path)
+    return "segmenter" if network.has_features else "none", digests
 
 
 def _load_data(config):
@@ -165,16 +170,28 @@ def _load_data(config):
     )
 
 
-def _facts():
-    return {
-        "dataset": _DATASET.value,
+def _check_variants(configs):
+    """Raises a ValueError if two rows would be the same."""
+    for name, config in configs.items():
+        if name != "oasis" and config == configs["oasis"]:
+            raise ValueError(
+                f"Row {name!r} must lack what row 'oasis' has. Received: an "
+                "experiment, or a `--set`, by which both lack it."
+            )
+
+
+def _facts(config):
+    settings = {
+        name: value
+        for name, value in config_lib.flatten(config).items()
+        if not name.startswith("log.")
+    }
+    return settings | {
         "data_dir": _DATA_DIR.value,
-        "steps": _STEPS.value,
         "patch_channels": _PATCH_CHANNELS.value,
         "segmenter": _SEGMENTER.value,
         "segmenter_ids": _SEGMENTER_IDS.value,
         "segmenter_steps": _SEGMENTER_STEPS.value,
-        "set": _SET.value,
     }
 
 
@@ -245,8 +262,8 @@ _COLUMNS = {
     "FID of the segmenter ↓": ("features", "fid"),
     "Colour distance ↓": ("statistics", "overall", "color_emd"),
     "Texture distance ↓": ("statistics", "overall", "texture_chi2"),
-    "MS-SSIM ↓": ("diversity", "image", "mean", "ms_ssim"),
-    "LPIPS, random network ↑": ("diversity", "image", "mean", "lpips"),
+    "MS-SSIM ↓": ("diversity", "mean", "ms_ssim"),
+    "LPIPS, random network ↑": ("diversity", "mean", "lpips"),
 }
 
 
@@ -255,9 +272,9 @@ def _scores(out, runs, name):
     found = {heading: [] for heading in _COLUMNS}
     for seed in (seed for run, seed in runs if run == name):
         scores = _metrics(out, name, seed)["scores"]
-        if "none" in scores.get("diversity", {}):
-            # Without noise there is one picture of a map.
-            scores["diversity"]["image"] = scores["diversity"]["none"]
+        # By the noise that is trained with; without, all pictures are one.
+        looks = scores.get("diversity", {"": None})
+        scores["diversity"] = next(iter(looks.values()))
         for heading, path in _COLUMNS.items():
             value = scores
             for key in path:
@@ -268,6 +285,8 @@ def _scores(out, runs, name):
 
 
 def _write_table(out, runs):
+    from oasis_tf.evaluation import report
+
     lines = [
         "| | Runs | " + " | ".join(_COLUMNS) + " |",
         "| --- | ---: |" + " ---: |" * len(_COLUMNS),
@@ -284,8 +303,11 @@ def _write_table(out, runs):
         "",
         "Means, and from least to most over the runs, which differ in their "
         f"seed. {first['num_images']} label maps of the validation split; the "
-        f"segmenter's mIoU on real images is {real:.3f}. Its numbers are not "
-        "comparable to published ones.",
+        f"segmenter's mIoU on real images is {real:.3f}. "
+        + " ".join(report.note_lines([first])),
+        "",
+        "The patch discriminator is SPADE's, without its perceptual and "
+        "feature matching losses.",
         "",
     ]
     model_files.write(out / "table.md", "\n".join(lines))

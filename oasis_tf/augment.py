@@ -1,7 +1,8 @@
 r"""Makes a data set of drawn images from one of real images.
 
     python -m oasis_tf.augment --model=W --per_image=4 --out=D
-    python -m oasis_tf.train_segmenter --dataset=folder --data_dir=D
+    python -m oasis_tf.train_segmenter --dataset=folder --data_dir=D \
+        --set=image_size=64,64 --set=data.ignore_id=255
 
 For each training label map so many images are drawn, each with noise of its
 own, as pairs with that label map; the real pairs lie beside them, and the
@@ -84,17 +85,19 @@ def main():
     writer = FolderWriter(out, dataset.info)
     num_train = dataset.num_examples["train"]
     num_train = min(num_train, _NUM_IMAGES.value or num_train)
-    _write_split(writer, dataset, size, "train", num_train, generator)
     num_validation = dataset.num_examples["validation"]
+    # First: where they lack, pairs of the training split are held out, drawn
+    # ones too.
     if num_validation:
         _write_split(writer, dataset, size, "validation", num_validation)
-    taken_by = f"--dataset=folder --data_dir={pathlib.Path(out).resolve()}"
-    if writer.ignore_id is not None:
-        taken_by += f" --set=data.ignore_id={writer.ignore_id}"
+    _write_split(writer, dataset, size, "train", num_train, generator)
+    settings = [f"image_size={size[0]},{size[1]}", *writer.settings]
     if not num_validation:
-        # Else pairs of the training split would be taken, drawn ones too.
-        taken_by += " --set=data.validation_share=0"
-    print(f"Taken by: {taken_by}")
+        settings.append("data.validation_share=0")
+    print(
+        f"Taken by: --dataset=folder --data_dir={pathlib.Path(out).resolve()} "
+        + " ".join(f"--set={setting}" for setting in settings)
+    )
     return 0
 
 

@@ -14,6 +14,7 @@ from absl import logging
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 _PACKAGE = pathlib.Path(__file__).parent
+_OURS = (_PACKAGE, _PACKAGE.parent / "benchmarks")
 
 INTERRUPTED = 130
 """Exit code of a command that Ctrl-C stopped, as a shell counts: 128 and
@@ -23,9 +24,10 @@ SIGINT."""
 def run(main):
     """Runs a command; exits with what `main` returns.
 
-    What the user got wrong, which is a ValueError everywhere in oasis_tf, is
-    one line and exit code 2; with `--verbosity=1` its traceback, too. One that
-    a library raises is a mistake of ours, and keeps its traceback.
+    What the user got wrong, which is a ValueError everywhere in oasis_tf and
+    its benchmarks, is one line and exit code 2; with `--verbosity=1` its
+    traceback, too. One that a library raises is a mistake of ours, and keeps
+    its traceback.
 
     Args:
         main: function without arguments, returning an exit code.
@@ -50,10 +52,30 @@ def run(main):
     app.run(guarded, flags_parser=_parse_flags)
 
 
+def show_progress():
+    """Shows what oasis_tf logs as information, unless `--verbosity` is given.
+
+    But not that of libraries: lists of hundreds of tensors, on saving.
+    """
+    if not flags.FLAGS["verbosity"].present:
+        logging.set_verbosity(logging.INFO)
+        logging.get_absl_logger().addFilter(_is_for_users)
+
+
+def _is_for_users(record):
+    is_of_ours = _PACKAGE in pathlib.Path(record.pathname).parents
+    return is_of_ours or record.levelno > logging.converter.STANDARD_INFO
+
+
 def fail(error, exit_code=2):
-    """Prints an error after the command's name; returns the exit code."""
-    command = pathlib.Path(sys.argv[0]).stem
-    print(f"oasis_tf.{command}: {error}", file=sys.stderr)
+    """Prints an error after the command's name; returns the exit code.
+
+    Args:
+        error: what went wrong, as text or exception.
+        exit_code: 2 for what the user got wrong, 1 for anything else.
+    """
+    path = pathlib.Path(sys.argv[0])
+    print(f"{path.parent.name}.{path.stem}: {error}", file=sys.stderr)
     return exit_code
 
 
@@ -134,4 +156,5 @@ def _is_ours(error):
     frame = traceback.extract_tb(error.__traceback__)[-1]
     # What compiled code raises has no frame of its own, but ours.
     is_raised = frame.line.startswith("raise")
-    return is_raised and _PACKAGE in pathlib.Path(frame.filename).parents
+    folders = pathlib.Path(frame.filename).parents
+    return is_raised and any(ours in folders for ours in _OURS)

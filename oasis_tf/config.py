@@ -565,6 +565,11 @@ def _from_dict(type_, fields):
     return type_(**values)
 
 
+def flatten(config):
+    """Returns `config` as {"section.field": value}, plain enough for JSON."""
+    return _flatten(json.loads(to_json(config)))
+
+
 def differences(config, saved_json):
     """Compares `config` with the JSON text of another one.
 
@@ -578,7 +583,7 @@ def differences(config, saved_json):
         newer; one that `config` lacks is None there.
     """
     saved = _defaults() | _flatten(json.loads(saved_json))
-    now = _flatten(json.loads(to_json(config)))
+    now = flatten(config)
     return {
         name: (saved.get(name), now.get(name))
         for name in sorted(saved.keys() | now.keys())

@@ -177,7 +177,11 @@ def _check_flags():
 
 
 def _check_alike(models):
-    """Raises a ValueError unless all models draw the same size and classes."""
+    """Raises a ValueError unless all models can be compared.
+
+    Which they can be if they draw the same size and classes, and are of the
+    same data, unless `--dataset` says which are taken.
+    """
     from oasis_tf import model_files
 
     facts = [
@@ -196,6 +200,33 @@ def _check_alike(models):
             "`--compare` must be models of one image size and the same "
             f"classes. Received: {found}."
         )
+    data = [_data_settings(config) for config, _ in facts]
+    differing = {
+        name
+        for name in data[0]
+        if any(one[name] != data[0][name] for one in data)
+    }
+    if differing and not _DATASET.value:
+        raise ValueError(
+            "`--compare` must be models of the same data, or `--dataset` say "
+            "which they are compared on. Received: "
+            + "; ".join(
+                f"{name}: {', '.join(repr(one[name]) for one in data)}"
+                for name in sorted(differing)
+            )
+            + "."
+        )
+
+
+def _data_settings(config):
+    """Returns {name: value} of what says which images and labels there are."""
+    of_training = ("load_size", "flip", "prepared_dir", "on_problem")
+    settings = {
+        f"data.{name}": value
+        for name, value in vars(config.data).items()
+        if name not in of_training
+    }
+    return settings | {"dataset": config.dataset}
 
 
 def _default_out(models):
@@ -247,7 +278,7 @@ def _prepare(model, folder, shared):
         judges,
         dataset.prepared_dir.parent / "evaluation",
         model_digest,
-        _load_discriminator(model),
+        _load_discriminator(model, export),
     )
     facts = {
         "export": str(export.resolve()),
@@ -313,8 +344,8 @@ def _load_lpips(image_size):
     return LPIPS.load(net=net, **files), digest(*files.values())
 
 
-def _load_discriminator(model):
-    """Returns the run's discriminator, where there is one."""
+def _load_discriminator(model, export):
+    """Returns the run's discriminator, if there is one of the same step."""
     from oasis_tf import model_files
     from oasis_tf.inference.segmenter import load_segmenter
 
@@ -322,7 +353,17 @@ def _load_discriminator(model):
     has_checkpoints = any(folder.glob("checkpoints/step-*.index"))
     if not (folder / "config.json").is_file() or not has_checkpoints:
         return None
-    return load_segmenter(model) if model_files.has_segmenter(model) else None
+    if not model_files.has_segmenter(model):
+        return None
+    discriminator = load_segmenter(model)
+    # Imported networks have made no step.
+    if discriminator.step not in (0, int(export.name)):
+        print(
+            "Without the discriminator: that of the last checkpoint has made "
+            f"{discriminator.step} steps, the exported generator {export.name}."
+        )
+        return None
+    return discriminator
 
 
 if __name__ == "__main__":

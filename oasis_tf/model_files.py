@@ -1,5 +1,6 @@
 """Finds what a trained model consists of on disk."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -205,8 +206,19 @@ def write(path, text):
         path: `pathlib.Path`.
         text: what it shall hold.
     """
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(text)
+    with replacing(path) as temporary:
+        temporary.write_text(text)
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """Context that yields the path of a file to write, which becomes `path`.
+
+    At its end, whole: if the process ends before, `path` stays as it was. Two
+    processes that write one file do not meet.
+    """
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    yield temporary
     os.replace(temporary, path)
 
 
@@ -235,4 +247,5 @@ def claim(record, settings, what):
                 f"{record.parent} holds {what} of other settings; take another "
                 "folder.\n" + "\n".join(lines)
             )
+        return
     write(record, json.dumps(settings, indent=1))

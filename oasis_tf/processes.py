@@ -1,6 +1,5 @@
 """Commands that have others do their work, in processes of their own."""
 
-import pathlib
 import signal
 import subprocess
 import sys
@@ -72,5 +71,7 @@ def run_training(workdir, *arguments):
     """
     run("train", f"--workdir={workdir}", *arguments)
     # Stopped by a signal it leaves no export, and no exit code tells of it.
-    if not pathlib.Path(workdir, model_files.EXPORT).is_dir():
-        raise KeyboardInterrupt
+    try:
+        model_files.find_export(workdir)
+    except ValueError:
+        raise KeyboardInterrupt from None

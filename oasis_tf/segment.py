@@ -94,9 +94,9 @@ def _tell_iou(truth, labels, info):
     from oasis_tf.evaluation import miou
 
     confusion = miou.confusion_matrix(truth, labels, info.semantic_channels)
-    mean = miou.mean_iou(confusion, info.has_dont_care)
+    mean = miou.mean_iou(confusion, info.scored)
     print(f"mIoU {mean:.3f}, of the classes in the label map or found:")
-    iou = miou.class_iou(confusion, info.has_dont_care)
+    iou = miou.class_iou(confusion, info.scored)
     for s in np.flatnonzero(np.isfinite(iou)):
         note = "" if (truth == s).any() else "  (not in the label map)"
         print(f"  {iou[s]:.3f}  {info.class_names[s]}{note}")

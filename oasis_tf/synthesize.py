@@ -17,7 +17,6 @@ the command or a file is not as it must be.
 """
 
 import itertools
-import os
 import pathlib
 import sys
 
@@ -381,9 +380,9 @@ def _claim(out, export, folder):
         "resize": _resize(),
     }
     record = out / _RECORD
-    others = {path.name for path in out.iterdir()}
-    of_a_run_cut_off = record.with_suffix(".tmp").name
-    if record.name not in others and others - {of_a_run_cut_off}:
+    # A run that was cut off may have left the second kind.
+    others = set(out.iterdir()) - set(out.glob(f"{record.stem}.*tmp"))
+    if others and record not in others:
         raise ValueError(
             f"`--out` must be a new folder, or one of the same command. "
             f"Received: {str(out)!r}, which holds other files."
@@ -445,9 +444,8 @@ def _write_sheet(sheet, out):
 def _save(image, path):
     """Writes a PNG whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    Image.fromarray(image).save(temporary, format="PNG")
-    os.replace(temporary, path)
+    with model_files.replacing(path) as temporary:
+        Image.fromarray(image).save(temporary, format="PNG")
 
 
 if __name__ == "__main__":

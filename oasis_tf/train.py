@@ -6,7 +6,6 @@ directory is not as it must be.
 """
 
 from absl import flags
-from absl import logging
 
 from oasis_tf import command_line
 from oasis_tf import config as config_lib
@@ -41,7 +40,7 @@ def main():
     processor.use_onednn()  # Before an experiment's file imports TensorFlow.
     config = config_lib.override(config_lib.load(_DATASET.value), _SET.value)
     print(config_lib.to_json(config))
-    logging.set_verbosity(logging.INFO)
+    command_line.show_progress()
     # Imported late, so that --help and mistyped settings answer at once.
     from oasis_tf import data
     from oasis_tf.training import checkpoint

@@ -108,7 +108,9 @@ class Commands:
             flags.setdefault(flag, []).append(value)
         self.called.append((name, flags))
         if name == "oasis_tf.train":
-            pathlib.Path(flags["--workdir"][0], "export").mkdir(parents=True)
+            export = pathlib.Path(flags["--workdir"][0], "export/generator/7")
+            export.mkdir(parents=True)
+            (export / "saved_model.pb").touch()
         elif name == "oasis_tf.evaluate":
             out = pathlib.Path(flags["--out"][0])
             out.mkdir(parents=True)
@@ -123,6 +125,7 @@ class Commands:
         noise = "none" if row == "no_noise" else "image"
         return {
             "num_images": 4,
+            "notes": {"miou": "by another network"},
             "scores": {
                 "segmenter": {
                     "fake": {"miou": miou, "accuracy": 0.75},
@@ -182,10 +185,9 @@ def test_every_row_is_run_as_often_as_told(experiment, tmp_path, monkeypatch):
         "oasis_tf.train_segmenter",
         *["oasis_tf.train", "oasis_tf.evaluate"] * 9,
     ]
-    segmenter = str(pathlib.Path(tmp_path, "a/segmenter/export"))
     for name, given in commands.called:
         if name == "oasis_tf.evaluate":
-            assert tmp_path / given["--segmenter"][0] == tmp_path / segmenter
+            assert given["--segmenter"] == ["a/segmenter/export"]
     rows = table(tmp_path / "a")
     assert list(rows) == ROWS
     assert [row["Runs"] for row in rows.values()] == list("31113")
@@ -198,11 +200,17 @@ def test_every_row_is_run_as_often_as_told(experiment, tmp_path, monkeypatch):
     assert rows["oasis"]["FID of the segmenter ↓"] == "-"
     text = (tmp_path / "a/table.md").read_text()
     assert "mIoU on real images is 0.900" in text
+    assert "mIoU and accuracy: by another network." in text
     assert_pictures(tmp_path / "a")
     # Again, with a segmenter there: nothing is run.
     (tmp_path / "a/segmenter/export").mkdir(parents=True)
     num_called = len(commands.called)
     assert trained.run("ablation", *flags, cwd=tmp_path).returncode == 0
+    assert len(commands.called) == num_called
+    # Other settings, and other rows: refused.
+    done = trained.run("ablation", *flags, "--steps=8", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "train.num_steps: was 7, now 8" in done.stderr
     assert len(commands.called) == num_called
 
 
@@ -268,6 +276,7 @@ def test_a_training_that_was_stopped_is_not_evaluated(
         (["--segmenter=nowhere"], "nowhere must be a SavedModel"),
         (["--segmenter_ids=classes"], "needs `--segmenter`"),
         (["--set=data.num_validation_scenes=3"], "Received: 3"),
+        (["--set=generator.noise=none"], "Row 'no_noise' must lack"),
     ],
 )
 def test_mistakes_are_told_before_anything_runs(

@@ -2,11 +2,14 @@
 
 import dataclasses
 import json
+import shutil
+import types
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from oasis_tf import config as config_lib
 from oasis_tf.evaluation import miou
 from oasis_tf.evaluation import protocol
 from oasis_tf.inference.generator import load_generator
@@ -67,7 +70,9 @@ def test_scores_follow_from_the_pictures_that_others_can_draw(place, metrics):
             counts[name] += miou.confusion_matrix(label_map, found, 11)
     for name, confusion in counts.items():
         assert metrics["scores"]["discriminator"][name]["miou"] == (
-            pytest.approx(miou.mean_iou(confusion, False), abs=1e-6)
+            pytest.approx(
+                miou.mean_iou(confusion, range(len(confusion))), abs=1e-6
+            )
         )
 
 
@@ -170,6 +175,58 @@ def test_models_side_by_side(place, metrics):
     assert cells["other"]["MS-SSIM, none noise ↓"] == "1.000"
     with Image.open(place / "c/histograms.png") as picture:
         assert picture.size[0] > 500
+
+
+def change_config(place, name, **changes):
+    """Copies the run under another name; its export says other things."""
+    shutil.copytree(place / "run", place / name)
+    (path,) = (place / name).glob("export/*/*/assets.extra/config.json")
+    config = config_lib.from_json(path.read_text())
+    path.write_text(config_lib.to_json(dataclasses.replace(config, **changes)))
+
+
+def test_models_that_cannot_be_compared_are_refused(place):
+    change_config(place, "larger", image_size=(32, 32))
+    done = evaluate(place, "--compare=run,larger", "--out=d")
+    assert done.returncode == 2
+    assert "larger: (32, 32) of 'toy_scenes'" in done.stderr
+    scenes = dataclasses.replace(CONFIG.data, scene_seed=5)
+    change_config(place, "scenes", data=scenes)
+    done = evaluate(place, "--compare=run,scenes", "--out=d")
+    assert done.returncode == 2
+    assert "Received: data.scene_seed: 0, 5." in done.stderr
+    assert not (place / "d").exists()
+
+
+def test_a_discriminator_of_another_step_is_left_out(place):
+    shutil.copytree(place / "run", place / "later")
+    for path in (place / "later/checkpoints").iterdir():
+        path.rename(path.with_name(path.name.replace("step-0", "step-9")))
+    flags = ("--model=later", "--diversity_maps=0", "--num_images=4")
+    done = evaluate(place, *flags, "--out=e")
+    assert done.returncode == 0, done.stderr
+    assert "has made 9 steps, the exported generator 6" in done.stdout
+    scores = json.loads((place / "e/metrics.json").read_text())["scores"]
+    assert "segmenter" in scores
+    assert "discriminator" not in scores
+
+
+@pytest.mark.parametrize(
+    ("trained_with", "kinds"),
+    [
+        ("image", ("image", "class", "region")),
+        ("pixel", ("pixel", "image", "class", "region")),
+        ("none", ("none",)),
+    ],
+)
+def test_diversity_is_first_by_the_noise_that_is_trained_with(
+    trained_with, kinds
+):
+    config = tiny.config(generator={"noise": trained_with})
+    evaluation = types.SimpleNamespace(
+        _generator=types.SimpleNamespace(config=config)
+    )
+    assert protocol.Evaluation.noises.fget(evaluation) == kinds
 
 
 @pytest.mark.parametrize(

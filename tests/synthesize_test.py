@@ -160,7 +160,7 @@ def test_folder_goes_on_where_it_stopped(place):
 
 def test_folder_that_was_cut_off_at_its_start_goes_on(place):
     (place / "cut").mkdir()
-    (place / "cut/settings.tmp").write_text("{")
+    (place / "cut/settings.12.tmp").write_text("{")
     done = synthesize(place, "--label_map=maps", "--out=cut")
     assert done.returncode == 0, done.stderr
     # A single map's pictures would get between them.

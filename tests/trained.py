@@ -125,7 +125,7 @@ def run(command, *arguments, cwd):
     """
     stdout, stderr = io.StringIO(), io.StringIO()
     verbosity = logging.get_verbosity()
-    argv = [f"{command}.py", *map(str, arguments)]
+    argv = [f"oasis_tf/{command}.py", *map(str, arguments)]
     try:
         with (
             contextlib.chdir(cwd),

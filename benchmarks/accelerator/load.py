@@ -9,16 +9,15 @@ on from there, or where the run is complete writes the models to export.
 import csv
 import json
 import pathlib
-import sys
 import types
 import zipfile
 
 import numpy as np
 import tensorflow as tf
-from absl import app
 from absl import flags
 
 from benchmarks.accelerator import program as program_lib
+from oasis_tf import command_line
 from oasis_tf import config as config_lib
 from oasis_tf.data.dataset import DatasetInfo
 from oasis_tf.training import workdir as workdir_lib
@@ -39,13 +38,11 @@ _WORKDIR = flags.DEFINE_string(
 )
 
 
-def main(argv):
-    if len(argv) > 1:
-        raise app.UsageError(f"Unknown arguments: {argv[1:]}.")
+def main():
     try:
         path = load(_RUN.value, _WORKDIR.value)
-    except (ValueError, CheckpointError, NonFiniteError) as error:
-        sys.exit(f"load: {error}")
+    except (CheckpointError, NonFiniteError) as error:
+        return command_line.fail(error, 1)
     print(f"Checkpoint: {path}")
 
 
@@ -157,4 +154,4 @@ def _take_losses(source, target):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command_line.run(main)

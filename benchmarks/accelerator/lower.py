@@ -12,15 +12,14 @@ import dataclasses
 import importlib
 import json
 import pathlib
-import sys
 
 import numpy as np
 import tensorflow as tf
-from absl import app
 from absl import flags
 
 from benchmarks.accelerator import flops
 from benchmarks.accelerator import program as program_lib
+from oasis_tf import command_line
 from oasis_tf import config as config_lib
 from oasis_tf import model_files
 from oasis_tf.data.dataset import DatasetInfo
@@ -66,16 +65,14 @@ _WORKDIR = flags.DEFINE_string(
 _OUT = flags.DEFINE_string("out", None, "Folder to write to.", required=True)
 
 
-def main(argv):
-    if len(argv) > 1:
-        raise app.UsageError(f"Unknown arguments: {argv[1:]}.")
+def main():
     try:
         config, facts = _settings()
         info = DatasetInfo.from_json(json.dumps(facts["info"]))
         make = {"train_step": _train_step, "generator": _generator}
         function, inputs, variables = make[_PROGRAM.value](config, info)
-    except (ValueError, CheckpointError) as error:
-        sys.exit(f"lower: {error}")
+    except CheckpointError as error:
+        return command_line.fail(error, 1)
     program = program_lib.lower(function, inputs, variables)
     manifest = {
         "program": _PROGRAM.value,
@@ -170,4 +167,4 @@ def _generator(config, info):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command_line.run(main)

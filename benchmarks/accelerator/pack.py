@@ -11,12 +11,11 @@ directory keeps about its data, in JSON.
 
 import json
 import pathlib
-import sys
 
 import numpy as np
-from absl import app
 from absl import flags
 
+from oasis_tf import command_line
 from oasis_tf import config as config_lib
 from oasis_tf import data
 from oasis_tf.data import pipeline
@@ -40,18 +39,11 @@ _OUT = flags.DEFINE_string("out", None, "File to write, .npz.", required=True)
 _BATCH_SIZE = 16  # Of reading; it shows in nothing.
 
 
-def main(argv):
-    if len(argv) > 1:
-        raise app.UsageError(f"Unknown arguments: {argv[1:]}.")
-    try:
-        config = config_lib.override(
-            config_lib.load(_DATASET.value), _SET.value
-        )
-        dataset = data.load(
-            config.dataset, _DATA_DIR.value, config.data, config.image_size
-        )
-    except ValueError as error:
-        sys.exit(f"pack: {error}")
+def main():
+    config = config_lib.override(config_lib.load(_DATASET.value), _SET.value)
+    dataset = data.load(
+        config.dataset, _DATA_DIR.value, config.data, config.image_size
+    )
     size = config.data.load_size or config.image_size
     num_examples = min(dataset.num_examples["train"], _LIMIT.value)
     # Allocated once: twice a large data set might not fit.
@@ -80,4 +72,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command_line.run(main)

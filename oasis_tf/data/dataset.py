@@ -20,6 +20,8 @@ class DatasetInfo:
         label_of_id: label, 0..S-1, of each id that may stand in the data
             set's own files. Several ids may have one label.
         has_dont_care: whether label 0 means "don't care".
+        scored_labels: the labels that the data set's benchmark scores, in the
+            order of its networks' numbers; empty: all classes, in ours.
 
     Raises:
         ValueError: if the parts do not fit together.
@@ -30,6 +32,7 @@ class DatasetInfo:
     colors: tuple[tuple[int, int, int], ...]
     label_of_id: Mapping[int, int]
     has_dont_care: bool
+    scored_labels: tuple[int, ...] = ()
 
     def __post_init__(self):
         label_of_id = {int(i): int(s) for i, s in self.label_of_id.items()}
@@ -40,6 +43,7 @@ class DatasetInfo:
         object.__setattr__(
             self, "colors", tuple(tuple(map(int, c)) for c in self.colors)
         )
+        object.__setattr__(self, "scored_labels", tuple(self.scored_labels))
         if len(self.colors) != len(self.class_names):
             raise ValueError(
                 f"`colors` needs one entry per class name of {self.name!r}. "
@@ -56,6 +60,19 @@ class DatasetInfo:
                 f"`label_of_id` of {self.name!r} must map to labels 0.."
                 f"{len(self.class_names) - 1}. Received: {wrong}."
             )
+        classes = range(int(self.has_dont_care), len(self.class_names))
+        if not set(self.scored_labels) <= set(classes):
+            raise ValueError(
+                f"`scored_labels` of {self.name!r} must be classes, "
+                f"{classes.start}..{classes.stop - 1}. Received: "
+                f"{self.scored_labels}."
+            )
+
+    @property
+    def scored(self):
+        """Labels that scores are of, in the order of `scored_labels`."""
+        classes = range(int(self.has_dont_care), self.semantic_channels)
+        return self.scored_labels or tuple(classes)
 
     @property
     def semantic_channels(self):
@@ -84,6 +101,8 @@ class DatasetInfo:
         fields = vars(self) | {
             "label_of_id": {str(i): s for i, s in self.label_of_id.items()}
         }
+        if not self.scored_labels:
+            del fields["scored_labels"]  # As before there were any.
         return json.dumps(fields, indent=1)
 
     @classmethod

@@ -1,6 +1,5 @@
 """Writes pairs as `--dataset=folder` reads them."""
 
-import os
 import pathlib
 
 import numpy as np
@@ -12,27 +11,28 @@ from oasis_tf import model_files
 class FolderWriter:
     """A folder of images, label maps and class names.
 
-    Label maps hold labels as their ids; don't-care is `ignore_id`.
+    Label maps hold labels as their ids; don't-care has the largest one.
 
     Args:
         folder: path that exists.
         info: `DatasetInfo` of the pairs.
 
     Attributes:
-        ignore_id: the id of don't-care, or None without it: what
-            `data.ignore_id` has to be set to.
+        settings: ["data.field=value"], to be read as it was written.
     """
 
     def __init__(self, folder, info):
         self._folder = pathlib.Path(folder)
         is_small = info.semantic_channels <= 255
         self._dtype = np.uint8 if is_small else np.uint16
-        self.ignore_id = None
-        if info.has_dont_care:
-            self.ignore_id = int(np.iinfo(self._dtype).max)
+        self._ignore_id = None
         ids = range(info.semantic_channels)
         if info.has_dont_care:
-            ids = (self.ignore_id, *ids[1:])
+            self._ignore_id = int(np.iinfo(self._dtype).max)
+            ids = (self._ignore_id, *ids[1:])
+        # -1 confirms that there is none, whatever the classes' names.
+        ignored = -1 if self._ignore_id is None else self._ignore_id
+        self.settings = [f"data.ignore_id={ignored}"]
         lines = [
             f"{i} {name} {' '.join(map(str, color))}"
             for i, name, color in zip(ids, info.class_names, info.colors)
@@ -57,14 +57,12 @@ class FolderWriter:
             labels: `[H, W]`, int32. Labels, 0..S-1.
         """
         ids = labels.astype(self._dtype)
-        if self.ignore_id is not None:
-            ids[labels == 0] = self.ignore_id
+        if self._ignore_id is not None:
+            ids[labels == 0] = self._ignore_id
         for array, path in zip((image, ids), self._paths(split, name)):
             path.parent.mkdir(parents=True, exist_ok=True)
-            # Whole or not at all.
-            temporary = path.with_suffix(".tmp")
-            Image.fromarray(array).save(temporary, format="PNG")
-            os.replace(temporary, path)
+            with model_files.replacing(path) as temporary:
+                Image.fromarray(array).save(temporary, format="PNG")
 
     def _paths(self, split, name):
         return [

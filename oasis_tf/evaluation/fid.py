@@ -1,12 +1,7 @@
 """Frechet distance of two sets of features, which may be large."""
 
-import warnings
-
 import numpy as np
 from scipy import linalg
-
-_OFFSET = 1e-6
-_IMAGINARY = 1e-3
 
 
 class Moments:
@@ -70,70 +65,16 @@ class Moments:
             raise ValueError(
                 "`features` must be finite. Received: NaN or infinity."
             )
-        if len(features):
-            mean = features.mean(axis=0)
-            deviations = features - mean
-            self._add(len(features), mean, deviations.T @ deviations)
-
-    def merge(self, other):
-        """Adds the features of other `Moments`, which stay as they are.
-
-        Raises:
-            ValueError: if D is another.
-        """
-        _check_same(self, other)
-        if other.num:
-            self._add(other.num, other._mean, other._scatter)
-
-    def to_arrays(self):
-        """Returns {name: array}, as for `np.savez`."""
-        return {
-            "num": np.array(self.num, np.int64),
-            "mean": self._mean.copy(),
-            "scatter": self._scatter.copy(),
-        }
-
-    @classmethod
-    def from_arrays(cls, arrays):
-        """Returns the `Moments` that `to_arrays` was called on.
-
-        Raises:
-            ValueError: if the arrays are not of that kind.
-        """
-        found = {name: np.asarray(array) for name, array in arrays.items()}
-        shapes = {name: array.shape for name, array in found.items()}
-        size = shapes.get("mean", ())
-        expected = {"num": (), "mean": size, "scatter": size * 2}
-        if shapes != expected or len(size) != 1:
-            raise ValueError(
-                "Moments must have the arrays `num` [], `mean` [D] and "
-                f"`scatter` [D, D]. Received: shapes {shapes}."
-            )
-        if found["num"].dtype.kind not in "iu" or found["num"] < 0:
-            raise ValueError(
-                "`num` must be an integer, 0 or more. Received: "
-                f"num={found['num']}."
-            )
-        for name in ("mean", "scatter"):
-            is_float = found[name].dtype == np.float64
-            if not is_float or not np.isfinite(found[name]).all():
-                raise ValueError(
-                    f"`{name}` must be finite float64. Received: "
-                    f"{found[name].dtype} with values that are "
-                    f"{'not finite' if is_float else 'rounded'}."
-                )
-        moments = cls(size[0])
-        moments.num = int(found["num"])
-        moments._mean = found["mean"].copy()
-        moments._scatter = found["scatter"].copy()
-        return moments
-
-    def _add(self, num, mean, scatter):
-        total = self.num + num
+        if not len(features):
+            return
+        mean = features.mean(axis=0)
+        deviations = features - mean
         shift = mean - self._mean
-        between = np.outer(shift, shift) * (self.num * (num / total))
-        self._scatter = self._scatter + scatter + between
-        self._mean = self._mean + shift * (num / total)
+        total = self.num + len(features)
+        share = len(features) / total
+        between = np.outer(shift, shift) * (self.num * share)
+        self._scatter += deviations.T @ deviations + between
+        self._mean += shift * share
         self.num = total
 
     def _need(self, num, what):
@@ -149,10 +90,10 @@ def frechet_distance(real, fake):
 
         d = |m_r - m_f|^2 + tr(C_r + C_f - 2 (C_r C_f)^(1/2))
 
-    The square root is SciPy's `sqrtm` of the product, as in PyTorch-FID. Where
-    that is not finite, which singular covariances may cause (fewer features
-    than D), 1e-6 is added to both diagonals; and its imaginary part, due to
-    rounding, is left out. For equal sets the result may lie a little below 0.
+    With C = R R^T, the trace of the root is the sum of the singular values of
+    R_r^T R_f. Unlike a square root of the product, as PyTorch-FID takes it,
+    these are real and finite for singular covariances (fewer features than D),
+    too. For equal sets the result may lie a little below 0.
 
     Args:
         real, fake: `Moments`, of two or more features each. The FID falls as
@@ -163,36 +104,26 @@ def frechet_distance(real, fake):
         float.
 
     Raises:
-        ValueError: if D differs, there are fewer than two features, or the
-            imaginary part is larger than rounding explains.
+        ValueError: if D differs, or there are fewer than two features.
 
     Source: Heusel et al. (arXiv:1706.08500).
     """
     _check_same(real, fake)
     covariances = (real.covariance, fake.covariance)
     shift = real.mean - fake.mean
-    root = _sqrt_of_product(*covariances)
-    if not np.isfinite(root).all():
-        offset = _OFFSET * np.eye(real.num_features)
-        root = _sqrt_of_product(*(c + offset for c in covariances))
-    imaginary = np.abs(np.diagonal(root).imag).max()
-    # Not `> _IMAGINARY`: NaN is wrong too.
-    if not imaginary <= _IMAGINARY:
-        raise ValueError(
-            "The square root of the covariances' product must be real, but "
-            f"for rounding ({_IMAGINARY}). Received: an imaginary part of "
-            f"{imaginary} on the diagonal, from {real.num} real and {fake.num} "
-            "fake features."
-        )
+    factors = [_factor(covariance) for covariance in covariances]
+    root = linalg.svdvals(factors[0].T @ factors[1]).sum()
     traces = sum(np.trace(covariance) for covariance in covariances)
-    return float(shift @ shift + traces - 2 * np.trace(root).real)
+    return float(shift @ shift + traces - 2 * root)
 
 
-def _sqrt_of_product(a, b):
-    with warnings.catch_warnings():
-        # Of singular products, which `frechet_distance` is made for.
-        warnings.simplefilter("ignore", linalg.LinAlgWarning)
-        return linalg.sqrtm(a @ b)
+def _factor(covariance):
+    """Returns R, `[D, rank]`, of a covariance R R^T."""
+    values, vectors = linalg.eigh(covariance)
+    # What is less is 0 but for rounding, whose root would not be small.
+    rounding = len(values) * np.finfo(np.float64).eps * values[-1]
+    kept = values > rounding
+    return vectors[:, kept] * np.sqrt(values[kept])
 
 
 def _check_same(one, other):

@@ -56,58 +56,59 @@ def confusion_matrix(true_map, predicted_map, semantic_channels):
     return counts.reshape(semantic_channels, semantic_channels)
 
 
-def class_iou(confusion, has_dont_care):
+def class_iou(confusion, scored):
     """Returns the intersection over union of each class.
 
         IoU_s = TP_s / (TP_s + FP_s + FN_s)
 
     Args:
         confusion: `[S, S]`. See `confusion_matrix`.
-        has_dont_care: whether label 0 is don't-care; such pixels do not count.
+        scored: labels that are scored, as `DatasetInfo.scored` names them;
+            pixels of others do not count.
 
     Returns:
-        `[S]`, float64; NaN for don't-care and for classes that are neither
-        there nor predicted.
+        `[S]`, float64; NaN for labels that are not scored, and for classes that
+        are neither there nor predicted.
     """
-    confusion = np.array(confusion, np.float64)
-    if has_dont_care:
-        confusion[0] = 0
+    confusion = _of_scored(confusion, scored)
     hits = np.diag(confusion)
     union = confusion.sum(axis=0) + confusion.sum(axis=1) - hits
     iou = np.full(len(hits), np.nan)
-    np.divide(hits, union, out=iou, where=union > 0)
-    if has_dont_care:
-        iou[0] = np.nan
+    is_scored = np.isin(np.arange(len(hits)), scored)
+    np.divide(hits, union, out=iou, where=is_scored & (union > 0))
     return iou
 
 
-def mean_iou(confusion, has_dont_care):
-    """Returns the mean IoU of the classes that occur in the truth.
+def mean_iou(confusion, scored):
+    """Returns the mean IoU of the scored classes that occur in the truth.
 
     Args:
-        confusion, has_dont_care: as for `class_iou`.
+        confusion, scored: as for `class_iou`.
 
     Returns:
         float, 0..1; NaN if no class occurs.
     """
-    iou = class_iou(confusion, has_dont_care)
-    present = np.asarray(confusion).sum(axis=1) > 0
-    if has_dont_care:
-        present[0] = False
+    iou = class_iou(confusion, scored)
+    present = _of_scored(confusion, scored).sum(axis=1) > 0
     return float(iou[present].mean()) if present.any() else float("nan")
 
 
-def pixel_accuracy(confusion, has_dont_care):
-    """Returns the share of pixels whose class was found.
+def pixel_accuracy(confusion, scored):
+    """Returns the share of pixels of scored classes whose class was found.
 
     Args:
-        confusion, has_dont_care: as for `class_iou`.
+        confusion, scored: as for `class_iou`.
 
     Returns:
-        float, 0..1; NaN if there are no pixels but of don't-care.
+        float, 0..1; NaN if there are no such pixels.
     """
-    confusion = np.array(confusion, np.float64)
-    if has_dont_care:
-        confusion[0] = 0
+    confusion = _of_scored(confusion, scored)
     total = confusion.sum()
     return float(np.trace(confusion) / total) if total else float("nan")
+
+
+def _of_scored(confusion, scored):
+    """Returns the counts, float64, without pixels that are not scored."""
+    rows = np.zeros_like(confusion, np.float64)
+    rows[list(scored)] = np.asarray(confusion)[list(scored)]
+    return rows

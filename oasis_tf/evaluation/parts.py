@@ -1,7 +1,6 @@
 """Long work in parts, each kept in a file: what is done is not done again."""
 
 import hashlib
-import os
 import pathlib
 import zipfile
 
@@ -57,12 +56,10 @@ class Parts:
 
     def write(self, number, arrays):
         """Keeps a part's results, {name: array}: whole or not at all."""
-        path = self._path(number)
         # Two processes may measure the same real images.
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        with open(temporary, "wb") as file:
-            np.savez(file, **arrays)
-        os.replace(temporary, path)
+        with model_files.replacing(self._path(number)) as temporary:
+            with open(temporary, "wb") as file:
+                np.savez(file, **arrays)
 
     def read(self):
         """Yields the parts' results in order, {name: array} each."""

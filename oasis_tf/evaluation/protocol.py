@@ -10,6 +10,7 @@ import platform
 import numpy as np
 from tqdm import tqdm
 
+import oasis_tf
 from oasis_tf.data import pipeline
 from oasis_tf.evaluation import diversity
 from oasis_tf.evaluation import segmentation
@@ -26,6 +27,10 @@ _PACKAGES = ("keras", "numpy", "scikit-image", "scipy", "tensorflow")
 
 LEAST_IMAGES = 4
 """For scores of features: of these one has three neighbours."""
+
+_FORMAT = 1
+# Raised when what is found in an image would be something else: the bins of
+# histograms, the resizing, the features.
 
 PART_SIZE = 64
 """Images between two files: what a stop costs at most."""
@@ -244,6 +249,7 @@ class Evaluation:
             )
         # A real image and its statistics do not depend on the seed.
         of_images = {
+            "format": _FORMAT,
             "data": dataset.prepared_dir.name,
             "split": protocol.split,
             "image_size": protocol.image_size,
@@ -281,10 +287,14 @@ class Evaluation:
 
     @property
     def noises(self):
-        """Kinds of noise that the diversity is measured for."""
-        if self._generator.noise_channels == 0:
+        """Kinds of noise that the diversity is measured for.
+
+        The first is the one that the generator was trained with.
+        """
+        trained = self._generator.config.generator.noise
+        if trained == "none":
             return ("none",)
-        return ("image", "class", "region")
+        return tuple(dict.fromkeys([trained, "image", "class", "region"]))
 
     def run(self):
         """Measures what is missing, with a progress bar for each set."""
@@ -468,4 +478,5 @@ def compare_features(real, fake):
 def versions():
     """Returns {package: version} of what the numbers are computed with."""
     found = {name: importlib.metadata.version(name) for name in _PACKAGES}
+    found["oasis_tf"] = oasis_tf.__version__
     return found | {"python": platform.python_version()}

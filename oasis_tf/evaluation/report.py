@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 
 import numpy as np
 from PIL import Image
@@ -12,6 +11,7 @@ from oasis_tf import sheets
 from oasis_tf.data.label_map import colorize
 from oasis_tf.evaluation import charts
 from oasis_tf.evaluation import protocol as protocol_lib
+from oasis_tf.evaluation.ms_ssim import WEIGHTS
 from oasis_tf.evaluation.ms_ssim import num_scales_for
 
 _NUM_EXTREMES = 4  # Best and worst label maps that are drawn.
@@ -42,11 +42,12 @@ def write(evaluation, name, facts):
     }
     metrics = json.loads(json.dumps(_plain(metrics)))
     folder = evaluation.folder
-    model_files.write(folder / "metrics.json", json.dumps(metrics, indent=1))
     model_files.write(folder / "table.md", table([metrics]))
     draw_charts(folder, real, {name: (metrics, fake)}, evaluation.info)
     if fake.accuracy is not None:
         _draw_extremes(evaluation, fake.accuracy)
+    # Last: who finds it finds the rest.
+    model_files.write(folder / "metrics.json", json.dumps(metrics, indent=1))
     return metrics, real, fake
 
 
@@ -70,7 +71,32 @@ def notes(judges, protocol):
         found["lpips"] = f"by a random network: {_NOT_COMPARABLE}"
     if judges.segmenter and judges.segmenter.is_ours:
         found["miou"] = f"by a U-Net of oasis_tf's own: {_NOT_COMPARABLE}"
+    if protocol.diversity_maps:
+        num_scales = num_scales_for(*protocol.image_size)
+        if num_scales < len(WEIGHTS):
+            found["ms_ssim"] = (
+                f"of {num_scales} scales, not {len(WEIGHTS)}, as pictures are "
+                f"small: {_NOT_COMPARABLE}"
+            )
     return found
+
+
+def note_lines(all_metrics):
+    """Returns the notes of one or more models, a line each.
+
+    Args:
+        all_metrics: what `metrics.json` holds, for each of them.
+    """
+    told = {}
+    for metrics in all_metrics:
+        told |= metrics["notes"]
+    names = {
+        "fid": "FID, KID, precision and recall",
+        "miou": "mIoU and accuracy",
+        "ms_ssim": "MS-SSIM",
+        "lpips": "LPIPS",
+    }
+    return [f"{names[measure]}: {note}." for measure, note in told.items()]
 
 
 def table(all_metrics):
@@ -88,17 +114,13 @@ def table(all_metrics):
         cells = [find(metrics["scores"]) for find in columns.values()]
         lines.append(f"| {metrics['model']} | " + " | ".join(cells) + " |")
     lines.append("")
-    told = {}
     for metrics in all_metrics:
-        told |= metrics["notes"]
         lines.append(
             f"{metrics['model']}: {metrics['num_images']} images of the split "
             f"`{metrics['protocol']['split']}`, "
             f"{' x '.join(map(str, metrics['protocol']['image_size']))} pixels."
         )
-    names = {"fid": "FID, KID, precision and recall", "lpips": "LPIPS"}
-    names["miou"] = "mIoU and accuracy"
-    lines += [f"{names[measure]}: {note}." for measure, note in told.items()]
+    lines += note_lines(all_metrics)
     return "\n".join(lines) + "\n"
 
 
@@ -137,7 +159,7 @@ def _columns(all_metrics):
         ),
         "D's mIoU, real": at("discriminator", "real", "miou"),
     }
-    for kind in ("image", "class", "region", "none"):
+    for kind in ("image", "pixel", "class", "region", "none"):
         if kind in noises:
             for name, heading in (
                 ("ms_ssim", f"MS-SSIM, {kind} noise ↓"),
@@ -213,9 +235,8 @@ def _draw_extremes(evaluation, accuracy):
                 rows, ["label map", "fake", "found in it", "real"]
             )
             path = evaluation.folder / f"{name}.png"
-            temporary = path.with_suffix(".tmp")
-            Image.fromarray(sheet).save(temporary, format="PNG")
-            os.replace(temporary, path)
+            with model_files.replacing(path) as temporary:
+                Image.fromarray(sheet).save(temporary, format="PNG")
 
 
 def _plain(value):

@@ -15,7 +15,9 @@ FACTS = "segmenter.json"
 
 IDS = ("labels", "classes", "native")
 """What a network's numbers may mean: labels 0..S-1, of which 0 is don't-care if
-there is one; classes 0..N-1, without don't-care; ids of the data's files."""
+there is one; places in `DatasetInfo.scored`, the classes without don't-care or,
+where the data set's benchmark scores some alone (19 of Cityscapes), these; ids
+of the data's files."""
 
 _BATCH_SIZE = 8
 
@@ -85,7 +87,14 @@ class SegmentationNetwork:
             )
         ((self._input, spec),) = inputs.items()
         self._dtype = spec.dtype
-        batch_size, height, width, _ = spec.shape
+        shape = spec.shape.as_list() if spec.shape.rank == 4 else []
+        if shape[3:] not in ([3], [None]):
+            raise ValueError(
+                f"{path} must take images `[B, H, W, 3]`. Received: "
+                f"{spec.shape}; one of `[B, 3, H, W]` needs a transposition in "
+                "front."
+            )
+        batch_size, height, width, _ = shape
         self._takes_one = batch_size == 1
         fixed = (height, width) if height and width else None
         self.image_size = image_size or facts.get("image_size") or fixed
@@ -216,8 +225,7 @@ def _labels(info, ids):
     if ids == "labels":
         return np.arange(info.semantic_channels, dtype=np.int32)
     if ids == "classes":
-        first = int(info.has_dont_care)
-        return np.arange(first, info.semantic_channels, dtype=np.int32)
+        return np.array(info.scored, np.int32)
     ids_of_files = [i for i in info.label_of_id if i >= 0]
     labels = np.full(max(ids_of_files) + 1, -1, np.int32)
     for i in ids_of_files:
@@ -272,15 +280,16 @@ def summarize(counts, info):
         info: `DatasetInfo`.
 
     Returns:
-        {"miou": mean IoU of the classes that occur, 0..1; "accuracy": share of
-        pixels found right, don't-care left out; "class_iou": {class name: IoU,
-        None for a class that does not occur}, of which "miou" is the mean}.
+        {"miou": mean IoU of the scored classes that occur, 0..1; "accuracy":
+        share of their pixels found right; "class_iou": {class name: IoU, None
+        for one that does not occur or is not scored}, of which "miou" is the
+        mean}.
     """
-    iou = miou.class_iou(counts, info.has_dont_care)
+    iou = miou.class_iou(counts, info.scored)
     iou[np.sum(counts, axis=1) == 0] = np.nan
     return {
-        "miou": miou.mean_iou(counts, info.has_dont_care),
-        "accuracy": miou.pixel_accuracy(counts, info.has_dont_care),
+        "miou": miou.mean_iou(counts, info.scored),
+        "accuracy": miou.pixel_accuracy(counts, info.scored),
         "class_iou": {
             name: None if np.isnan(value) else float(value)
             for name, value in zip(info.class_names, iou, strict=True)

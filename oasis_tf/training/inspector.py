@@ -238,7 +238,7 @@ class Inspector:
         scores = {}
         if is_segmenter:
             scores = {
-                f"miou_{name}": miou.mean_iou(counts, self._info.has_dont_care)
+                f"miou_{name}": miou.mean_iou(counts, self._info.scored)
                 for name, counts in confusion.items()
             }
         return scores | self._judged(**founds) | self._diversity()

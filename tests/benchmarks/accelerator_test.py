@@ -74,12 +74,14 @@ RATES = {
 
 
 def command(name, *arguments):
-    """Runs a command of the folder here; returns its exit code or message."""
-    argv = [f"{name}.py", *map(str, arguments)]
+    """Runs a command of the folder here; returns 0 or its message."""
+    argv = [f"accelerator/{name}.py", *map(str, arguments)]
+    stderr = io.StringIO()
     try:
         with (
             mock.patch.object(sys, "argv", argv),
             contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(stderr),
         ):
             runpy.run_module(
                 f"benchmarks.accelerator.{name}",
@@ -87,7 +89,7 @@ def command(name, *arguments):
                 alter_sys=True,
             )
     except SystemExit as exit_:
-        return exit_.code or 0
+        return stderr.getvalue() if exit_.code else 0
     finally:
         # Its own only, and not those of what it is the first to import.
         mine = {

@@ -74,7 +74,7 @@ def models(folder):
 
 def test_mistakes_are_told_in_a_line(tmp_path):
     done = run(tmp_path, "--dataset=no_such", "--out=a")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "no_such" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "a").exists()

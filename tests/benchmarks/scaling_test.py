@@ -97,7 +97,9 @@ def test_times_are_measured(experiment):
 
 def test_an_unknown_experiment_is_refused_in_one_line():
     result = run("--dataset=nothing")
-    assert result.returncode == 1
+    assert result.returncode == 2
     assert re.search(
-        r"^scaling: There must be a configuration", result.stderr, re.MULTILINE
+        r"^benchmarks.scaling: There must be a configuration",
+        result.stderr,
+        re.MULTILINE,
     )

@@ -89,6 +89,6 @@ def test_what_is_no_variant_ends_the_command_with_a_line():
         capture_output=True,
         text=True,
     )
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "train_step: `replicas` must be a number" in done.stderr
     assert "Traceback" not in done.stderr

@@ -51,6 +51,12 @@ def test_info():
     assert INFO.class_names[7] == "road"
     assert INFO.colors[7] == (128, 64, 128)
     assert INFO.class_names[33] == "bicycle"
+    assert [INFO.class_names[label] for label in INFO.scored] == [
+        *("road", "sidewalk", "building", "wall", "fence", "pole"),
+        *("traffic light", "traffic sign", "vegetation", "terrain", "sky"),
+        *("person", "rider", "car", "truck", "bus", "train"),
+        *("motorcycle", "bicycle"),
+    ]
     assert INFO.class_names[34] == "license plate"
     assert len(set(INFO.class_names)) == 35
 

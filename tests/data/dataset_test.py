@@ -73,3 +73,18 @@ def test_rejects_labels_that_are_no_channel(label):
         ValueError, match=rf"labels 0\.\.2. Received: {{9: {label}}}"
     ):
         DatasetInfo(**FIELDS | {"label_of_id": {9: label, 3: 1}})
+
+
+def test_scored_are_all_classes_unless_told():
+    assert PETS.scored == (1, 2)
+    assert DatasetInfo(**FIELDS | {"has_dont_care": False}).scored == (0, 1, 2)
+    info = DatasetInfo(**FIELDS | {"scored_labels": [2]})
+    assert info.scored == (2,)
+    assert DatasetInfo.from_json(info.to_json()) == info
+    assert "scored_labels" not in PETS.to_json()
+
+
+@pytest.mark.parametrize("label", [0, 3])
+def test_rejects_scored_labels_that_are_no_class(label):
+    with pytest.raises(ValueError, match=rf"1\.\.2. Received: \({label},\)"):
+        DatasetInfo(**FIELDS | {"scored_labels": (label,)})

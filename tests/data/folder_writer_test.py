@@ -30,7 +30,8 @@ def test_is_read_as_it_was_written(tmp_path, has_dont_care):
         assert not writer.has(split, "a")
         writer.write(split, "a", image, labels)
         assert writer.has(split, "a")
-    assert writer.ignore_id == (255 if has_dont_care else None)
+    ignored = 255 if has_dont_care else -1
+    assert writer.settings == [f"data.ignore_id={ignored}"]
     settings = config_lib.DataConfig(
         prepared_dir=str(tmp_path / "prepared"),
         ignore_id=(255,) if has_dont_care else (),
@@ -47,7 +48,7 @@ def test_is_read_as_it_was_written(tmp_path, has_dont_care):
 def test_many_classes_take_two_bytes(tmp_path):
     names = [f"class {i}" for i in range(300)]
     info = DatasetInfo("many", names, [(0, 0, 0)] * 300, {}, True)
-    assert FolderWriter(tmp_path, info).ignore_id == 65535
+    assert FolderWriter(tmp_path, info).settings == ["data.ignore_id=65535"]
 
 
 def test_class_names_that_are_there_stay(tmp_path):

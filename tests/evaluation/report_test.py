@@ -8,7 +8,7 @@ from oasis_tf.evaluation import report
 from oasis_tf.evaluation.protocol import Judges
 from oasis_tf.evaluation.protocol import Protocol
 
-INCEPTION = Protocol((8, 8), features="inception")
+INCEPTION = Protocol((256, 256), features="inception")
 
 
 def judge(**attributes):
@@ -36,15 +36,16 @@ def test_says_which_judges_are_of_ones_own():
     judges = Judges(
         segmenter=judge(is_ours=True), lpips=judge(is_comparable=False)
     )
-    found = report.notes(judges, Protocol((8, 8), features="segmenter"))
-    assert set(found) == {"fid", "lpips", "miou"}
+    found = report.notes(judges, Protocol((64, 64), features="segmenter"))
+    assert set(found) == {"fid", "lpips", "miou", "ms_ssim"}
+    assert "of 3 scales, not 5" in found["ms_ssim"]
     assert all("not comparable" in note for note in found.values())
     without = Protocol((8, 8), features="segmenter", diversity_maps=0)
-    assert "lpips" not in report.notes(judges, without)
+    assert set(report.notes(judges, without)) == {"fid", "miou"}
     theirs = Judges(
         segmenter=judge(is_ours=False), lpips=judge(is_comparable=True)
     )
-    assert report.notes(theirs, Protocol((8, 8))) == {}
+    assert report.notes(theirs, Protocol((176, 256))) == {}
 
 
 def test_table_has_the_columns_that_any_model_has():

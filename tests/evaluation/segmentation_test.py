@@ -1,5 +1,6 @@
 """Segmentation networks as judges."""
 
+import dataclasses
 import json
 import pathlib
 import tempfile
@@ -122,6 +123,40 @@ class SegmentationNetworkTest(tf.test.TestCase, parameterized.TestCase):
         labels, _ = network(images)
         self.assertAllEqual(labels[:, 0, 0], [1, 2])
         self.assertEqual(labels.shape, (2, 2, 4))
+
+    def test_classes_are_those_that_the_benchmark_scores(self):
+        info = dataclasses.replace(
+            INFO,
+            class_names=("don't care", "one", "two", "three"),
+            colors=[*INFO.colors, (3, 3, 3)],
+            scored_labels=(3, 1),
+        )
+        network = SegmentationNetwork(self.save(reds), info, "classes")
+        labels, _ = network(self.images([[0, 1]]))
+        self.assertAllEqual(labels, [[[3, 1]]])
+        # Rows: 3 of 4 pixels of "one", 1 of 2 of "three"; "two" is left out.
+        counts = [[9, 9, 9, 9], [0, 3, 1, 0], [0, 9, 9, 9], [0, 0, 1, 1]]
+        found = segmentation.summarize(counts, info)
+        self.assertAllClose(found["miou"], (3 / 4 + 1 / 2) / 2)
+        self.assertAllClose(found["accuracy"], 4 / 6)
+        self.assertEqual(
+            found["class_iou"],
+            {"don't care": None, "one": 0.75, "two": None, "three": 0.5},
+        )
+
+    @parameterized.parameters(
+        ([1, 3, 2, 4], r"\(1, 3, 2, 4\); .* transposition"),
+        ([2, 4, 3], r"\(2, 4, 3\)"),
+        (None, "unknown"),
+    )
+    def test_images_of_another_layout_are_refused(self, shape, message):
+        module = tf.Module()
+        spec = tf.TensorSpec(shape, tf.uint8, name="x")
+        module.find = tf.function(tf.identity, input_signature=[spec])
+        path = tempfile.mkdtemp(dir=self.get_temp_dir())
+        tf.saved_model.save(module, path, signatures=module.find)
+        with self.assertRaisesRegex(ValueError, message):
+            SegmentationNetwork(path, INFO, "labels")
 
     def test_other_classes_are_refused(self):
         names = ("don't care", "one", "three")

@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from oasis_tf.data import pipeline
+from oasis_tf.data.image import to_uint8
+from oasis_tf.evaluation import segmentation
 from oasis_tf.evaluation.fid import Moments
 from oasis_tf.evaluation.fid import frechet_distance
 from oasis_tf.evaluation.lpips import LPIPS
+from oasis_tf.evaluation.segmentation import SegmentationNetwork
 from oasis_tf.training import inspector
 from oasis_tf.training.inspector import Inspector
 from oasis_tf.training.train_step import create_state
@@ -62,6 +66,32 @@ def test_features_of_inception(tmp_path):
         moments[-1].update(np.float32(rows))
     assert scores["fid"] == pytest.approx(frechet_distance(*moments), rel=1e-4)
     assert scores["fid"] > 1
+
+
+def test_a_segmenter_finds_the_label_maps_in_the_fakes(tmp_path):
+    path = tiny.segmenter(tmp_path / "segmenter")
+    made = make_inspector(tmp_path, segmenter=str(path))
+    scores = made.score()
+    network = SegmentationNetwork(path, made._info)
+    counts = {"fake": 0, "real": 0}
+    with made.averaged_generator():
+        for batch in pipeline.validation_batches(
+            made._dataset, (32, 32), 4, range(6)
+        ).as_numpy_iterator():
+            fake = made._generate(batch["label_map"], batch["sample_number"])
+            for name, images in (
+                ("fake", to_uint8(fake).numpy()),
+                ("real", batch["image"]),
+            ):
+                labels, _ = network(images)
+                counts[name] += segmentation.confusions(
+                    labels, batch["label_map"], tiny.SEMANTIC_CHANNELS
+                ).sum(axis=0)
+    expected = segmentation.summarize(counts["fake"], made._info)
+    assert scores["segmenter_miou"] == pytest.approx(expected["miou"])
+    assert scores["segmenter_accuracy"] == pytest.approx(expected["accuracy"])
+    of_real = segmentation.summarize(counts["real"], made._info)
+    assert expected["accuracy"] != pytest.approx(of_real["accuracy"])
 
 
 def test_lpips_with_weights(tmp_path):

@@ -54,6 +54,7 @@ class Builder(builder.SegmentationBuilder, skip_registration=True):
         colors=[color for _, color in classes.CLASSES],
         label_of_id={i: i for i in range(_LARGEST_ID + 1)},
         has_dont_care=True,
+        scored_labels=classes.SCORED,
     )
 
     def list_pairs(self, raw_dirs):

@@ -1,4 +1,4 @@
-"""Names and colours of the classes of Cityscapes."""
+"""Names and colours of the classes of Cityscapes, and which are scored."""
 
 CLASSES = (  # Name and colour; the place is the id and the label.
     ("unlabeled", (0, 0, 0)),
@@ -37,3 +37,9 @@ CLASSES = (  # Name and colour; the place is the id and the label.
     ("bicycle", (119, 11, 32)),
     ("license plate", (0, 0, 142)),  # Id -1: never in a file.
 )
+
+SCORED = (
+    *(7, 8, 11, 12, 13, 17, 19, 20, 21, 22),
+    *(23, 24, 25, 26, 27, 28, 31, 32, 33),
+)
+"""The 19 classes of the benchmark, by their numbers in its networks."""
