@@ -116,8 +116,7 @@ def _write_real(dataset, image_size, folder):
     writer = FolderWriter(folder, dataset.info)
     for split, most in (("train", _REAL_IMAGES.value), ("validation", None)):
         num_examples = dataset.num_examples[split]
-        num = min(num_examples, most or num_examples)
-        places = np.linspace(0, num_examples - 1, num).astype(int)
+        places = pipeline.spread(num_examples, most or num_examples)
         missing = [n for n in places if not writer.has(split, f"{n:06d}")]
         batches = pipeline.validation_batches(
             dataset, image_size, 1, missing, split

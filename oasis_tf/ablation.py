@@ -14,6 +14,7 @@ not as they must be, with the code of a run that broke otherwise.
 """
 
 import json
+import math
 
 import numpy as np
 from absl import flags
@@ -102,6 +103,7 @@ def main():
     config = configs["oasis"]
     _check_variants(configs)
     features, digests = _check_data(config)
+    sizes = _discriminator_sizes(configs)
     out = command_line.make_folder(
         _OUT, _OUT.value or f"runs/ablation/{config.dataset}"
     )
@@ -113,7 +115,7 @@ def main():
     for number, (name, seed) in enumerate(runs):
         print(f"\nRun {number + 1} of {len(runs)}: {name}, seed {seed}")
         _run(out, name, seed, segmenter, features)
-        _write_table(out, runs[: number + 1])
+        _write_table(out, runs[: number + 1], sizes)
     _draw_scores(out, runs)
     _draw_pictures(out, config)
     print(f"\n{(out / 'table.md').read_text()}")
@@ -157,6 +159,19 @@ def _check_data(config):
     )
     digests["network"] = digest(network.path)
     return "segmenter" if network.has_features else "none", digests
+
+
+def _discriminator_sizes(configs):
+    """Returns {row: weights of the discriminator} of the rows to compare."""
+    from oasis_tf.training.train_step import create_discriminator
+
+    channels = _load_data(configs["oasis"]).info.semantic_channels
+    sizes = {}
+    for name in _MAIN:
+        network = create_discriminator(configs[name].discriminator, channels)
+        variables = network.trainable_variables
+        sizes[name] = sum(math.prod(v.shape) for v in variables)
+    return sizes
 
 
 def _load_data(config):
@@ -284,7 +299,7 @@ def _scores(out, runs, name):
     return found
 
 
-def _write_table(out, runs):
+def _write_table(out, runs, sizes):
     from oasis_tf.evaluation import report
 
     lines = [
@@ -306,8 +321,9 @@ def _write_table(out, runs):
         f"segmenter's mIoU on real images is {real:.3f}. "
         + " ".join(report.note_lines([first])),
         "",
-        "The patch discriminator is SPADE's, without its perceptual and "
-        "feature matching losses.",
+        f"OASIS's discriminator has {sizes['oasis']:,} weights, the patch "
+        f"discriminator {sizes['patch_discriminator']:,}. It is SPADE's, "
+        "without the perceptual and feature matching losses.",
         "",
     ]
     model_files.write(out / "table.md", "\n".join(lines))
@@ -346,7 +362,7 @@ def _draw_pictures(out, config):
 
     dataset = _load_data(config)
     num = dataset.num_examples["validation"]
-    places = np.linspace(0, num - 1, min(num, _NUM_MAPS)).astype(int)
+    places = pipeline.spread(num, _NUM_MAPS)
     (batch,) = pipeline.validation_batches(
         dataset, config.image_size, _NUM_MAPS, places
     ).as_numpy_iterator()

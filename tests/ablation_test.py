@@ -12,6 +12,7 @@ from PIL import Image
 
 from oasis_tf import processor
 from oasis_tf.inference import generator
+from tests import tiny
 from tests import trained
 
 EXPERIMENT = """
@@ -201,6 +202,13 @@ def test_every_row_is_run_as_often_as_told(experiment, tmp_path, monkeypatch):
     text = (tmp_path / "a/table.md").read_text()
     assert "mIoU on real images is 0.900" in text
     assert "mIoU and accuracy: by another network." in text
+    # Two scales of 4 x 4 convolutions, with biases but no other weights.
+    channels = (3 + tiny.SEMANTIC_CHANNELS, 64, 128, 256, 512, 1)
+    num_weights = 2 * sum(
+        (4 * 4 * before + 1) * after
+        for before, after in zip(channels, channels[1:])
+    )
+    assert f"the patch discriminator {num_weights:,}." in text
     assert_pictures(tmp_path / "a")
     # Again, with a segmenter there: nothing is run.
     (tmp_path / "a/segmenter/export").mkdir(parents=True)

@@ -122,6 +122,20 @@ def validation_batches(
     )
 
 
+def spread(num_examples, num):
+    """Returns places of examples that are evenly spread over a split.
+
+    Args:
+        num_examples: of the split, at least one.
+        num: how many are taken, at most.
+
+    Returns:
+        `[min(num, num_examples)]`, int array, rising.
+    """
+    num = min(num, num_examples)
+    return np.linspace(0, num_examples - 1, num).astype(int)
+
+
 def example_index(n, num_examples, seed):
     """Returns which example is sample n of a run.
 

@@ -1,4 +1,4 @@
-"""How much the pictures of one label map differ, and where.
+"""How much the pictures of one label map differ.
 
 per_map = [
     diversity.mean_distances(
@@ -155,55 +155,4 @@ def summarize(per_map):
         "std": {name: float(c.std()) for name, c in columns.items()},
         "num_maps": len(per_map),
         "pairs_per_map": num_pairs[0],
-    }
-
-
-def locality(base, edited, mask, lpips=None):
-    """Returns how much a picture changed inside a mask, and how much outside.
-
-    For noise that was re-sampled in the mask alone:
-
-        noise = generator.noise("map.png", seed=1, kind="class")
-        edited = noise.resample_mask(mask, seed=2)
-        base, edited = generator.generate("map.png", noise=[noise, edited])
-        diversity.locality(base, edited, mask)
-
-    Args:
-        base, edited: `[H, W, 3]`, uint8. Before and after.
-        mask: `[H, W]`; anything but 0 is inside.
-        lpips: `LPIPS`, or None to leave it out. Its map is averaged: a place
-            sees its surroundings, so that near the mask's border it is more
-            than 0 outside even if no pixel there changed.
-
-    Returns:
-        `{"inside": float, "outside": float}`, the mean absolute change of a
-        pixel's colour channel, 0..255; with `lpips` "lpips_inside" and
-        "lpips_outside" too. NaN where the mask leaves no pixels.
-
-    Raises:
-        ValueError: if the pictures are others, or a size differs.
-    """
-    base, edited = np.asarray(base), np.asarray(edited)
-    mask = np.asarray(mask) != 0
-    is_image = base.ndim == 3 and base.shape[-1] == 3
-    if not (
-        is_image
-        and base.shape == edited.shape == (*mask.shape, 3)
-        and base.dtype == edited.dtype == np.uint8
-    ):
-        raise ValueError(
-            "`base` and `edited` must be pictures, uint8 [H, W, 3], and `mask` "
-            f"be [H, W]. Received: {base.dtype} {base.shape}, {edited.dtype} "
-            f"{edited.shape} and {mask.shape}."
-        )
-    changes = {"": np.abs(base.astype(int) - edited).mean(axis=-1)}
-    if lpips is not None:
-        change = lpips.distance_map(base[None], edited[None])[0]
-        changes["lpips_"] = np.asarray(change, np.float64)
-    return {
-        f"{name}{place}": float(change[is_here].mean())
-        if is_here.any()
-        else float("nan")
-        for name, change in changes.items()
-        for place, is_here in [("inside", mask), ("outside", ~mask)]
     }

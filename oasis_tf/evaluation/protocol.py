@@ -383,7 +383,7 @@ class Evaluation:
 
     def _measure_looks(self, number):
         """Compares the pictures of one label map, for each kind of noise."""
-        places = np.linspace(0, self.num_images - 1, self._looks.count)
+        places = pipeline.spread(self.num_images, self._looks.count)
         (batch,) = self._batches([int(places[number])])
         labels = batch["label_map"][0]
         seeds = range(

@@ -63,8 +63,7 @@ def _files(path):
             f"without {', '.join(sorted(IMAGE_ENDINGS))}."
         )
     # Of all of the folder, not only of what comes first in it.
-    places = np.linspace(0, len(files) - 1, min(_NUM_MAPS, len(files)))
-    return [files[int(place)] for place in places]
+    return [files[n] for n in pipeline.spread(len(files), _NUM_MAPS)]
 
 
 def draw(size, info, num_maps, seed=0):

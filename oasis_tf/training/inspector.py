@@ -189,10 +189,9 @@ class Inspector:
     def _spread_examples(self, num):
         """Returns images and label maps, evenly spread over validation's."""
         num_examples = self._dataset.num_examples["validation"]
-        num = min(num_examples, num)
-        spread = np.linspace(0, num_examples - 1, num).astype(int)
+        places = pipeline.spread(num_examples, num)
         batches = pipeline.validation_batches(
-            self._dataset, self._config.image_size, num, spread
+            self._dataset, self._config.image_size, num, places
         )
         batch = next(batches.as_numpy_iterator())
         return batch["image"], batch["label_map"]

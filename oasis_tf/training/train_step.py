@@ -77,9 +77,7 @@ def create_state(config, semantic_channels):
     generator = build_generator(
         config.generator, semantic_channels, train.precision
     )
-    is_segmenter = config.discriminator.is_segmenter
-    build = build_discriminator if is_segmenter else build_patch_discriminator
-    discriminator = build(
+    discriminator = create_discriminator(
         config.discriminator, semantic_channels, train.precision
     )
     ema_generator = build_generator(config.generator, semantic_channels)
@@ -102,6 +100,23 @@ def create_state(config, semantic_channels):
     state.generator_optimizer.build(generator.trainable_variables)
     state.discriminator_optimizer.build(discriminator.trainable_variables)
     return state
+
+
+def create_discriminator(config, semantic_channels, precision="float32"):
+    """Makes the discriminator of a kind with its variables.
+
+    Args:
+        config: `DiscriminatorConfig`.
+        semantic_channels: S.
+        precision: dtype policy.
+
+    Returns:
+        `Discriminator` or `PatchDiscriminator`.
+    """
+    build = build_discriminator
+    if not config.is_segmenter:
+        build = build_patch_discriminator
+    return build(config, semantic_channels, precision)
 
 
 def _optimizer(train, learning_rate, last_step):

@@ -224,3 +224,16 @@ def test_one_example_fills_every_sample():
 def test_refuses_sizes_that_do_not_fit(dataset, settings, message):
     with pytest.raises(ValueError, match=message):
         batches(dataset, 1, **settings)
+
+
+@pytest.mark.parametrize(
+    "num_examples, num, expected",
+    [
+        (10, 4, [0, 3, 6, 9]),
+        (3, 9, [0, 1, 2]),
+        (5, 1, [0]),
+        (200, 3, [0, 99, 199]),
+    ],
+)
+def test_spread_goes_from_the_first_to_the_last(num_examples, num, expected):
+    assert pipeline.spread(num_examples, num).tolist() == expected

@@ -1,4 +1,4 @@
-"""Diversity: pairs, means and places against loops and numbers by hand."""
+"""Diversity: pairs, means against loops and numbers by hand."""
 
 import itertools
 
@@ -25,9 +25,6 @@ class BrightnessDistance:
 
     def embedding_size(self, height, width):
         return 1
-
-    def distance_map(self, first, second):
-        return tf.fill(tf.shape(first)[:3], 0.25)
 
 
 def flat(values):
@@ -166,66 +163,6 @@ class SummarizeTest(tf.test.TestCase):
         ):
             with self.assertRaisesRegex(ValueError, f"Received: {len(maps)}"):
                 diversity.summarize(maps)
-
-
-class LocalityTest(tf.test.TestCase, parameterized.TestCase):
-    def setUp(self):
-        super().setUp()
-        self.base = np.full([4, 6, 3], 100, np.uint8)
-        self.mask = np.zeros([4, 6])
-        self.mask[:2, :3] = 1  # 6 of 24 pixels.
-
-    def test_is_the_mean_absolute_change_of_each_side(self):
-        edited = self.base.copy()
-        edited[0, 0] = [130, 100, 40]  # 30 + 60, inside.
-        edited[3, 5] = [100, 100, 99]  # 1, outside.
-        found = diversity.locality(self.base, edited, self.mask)
-        self.assertAllClose(
-            found, {"inside": 90 / (6 * 3), "outside": 1 / (18 * 3)}
-        )
-
-    def test_does_not_wrap_around(self):
-        edited = np.where(self.mask[..., None] != 0, 255, self.base)
-        found = diversity.locality(self.base, np.uint8(edited), self.mask)
-        self.assertEqual(found, {"inside": 155, "outside": 0})
-
-    def test_lpips_is_the_mean_of_its_map(self):
-        rng = np.random.default_rng(0)
-        lpips = LPIPS.random("alex")
-        base, edited = rng.integers(0, 256, [2, 40, 48, 3], np.uint8)
-        mask = rng.random([40, 48]) < 0.3
-        change = lpips.distance_map(base[None], edited[None]).numpy()[0]
-        found = diversity.locality(base, edited, mask, lpips)
-        self.assertAllClose(found["lpips_inside"], change[mask].mean())
-        self.assertAllClose(found["lpips_outside"], change[~mask].mean())
-        self.assertNotAllClose(found["lpips_inside"], found["lpips_outside"])
-
-    @parameterized.parameters((0, "inside", 0.25), (255, "outside", 0.25))
-    def test_where_there_are_no_pixels_is_nan(self, value, empty, other):
-        mask = np.full([4, 6], value, np.uint8)
-        found = diversity.locality(
-            self.base, self.base, mask, BrightnessDistance()
-        )
-        full = {"inside": "outside", "outside": "inside"}[empty]
-        self.assertTrue(np.isnan(found[empty]))
-        self.assertTrue(np.isnan(found[f"lpips_{empty}"]))
-        self.assertEqual(found[full], 0)
-        self.assertEqual(found[f"lpips_{full}"], other)
-
-    @parameterized.parameters(
-        ([4, 6, 3], [4, 6, 3], [6, 4], np.uint8),
-        ([4, 6, 3], [4, 5, 3], [4, 6], np.uint8),
-        ([4, 6, 3], [4, 6, 3], [4, 6, 1], np.uint8),
-        ([1, 4, 6, 3], [1, 4, 6, 3], [1, 4, 6], np.uint8),
-        ([4, 6, 3], [4, 6, 3], [4, 6], np.float32),
-    )
-    def test_rejects_other_shapes(self, base, edited, mask, dtype):
-        with self.assertRaisesRegex(
-            ValueError, r"`mask` be \[H, W\]. Received"
-        ):
-            diversity.locality(
-                np.zeros(base, dtype), np.zeros(edited, dtype), np.zeros(mask)
-            )
 
 
 if __name__ == "__main__":
