@@ -83,9 +83,11 @@ class Adam(keras.optimizers.Optimizer):
         """Moves the variables (all that it was built for, unless given)."""
         step = tf.cast(self.iterations + 1, tf.float32)
         # The same for all variables: once in a graph.
-        self._first_correction = 1 - self.beta_1**step
-        self._second_correction = 1 - self.beta_2**step
-        return super().apply(grads, trainable_variables)
+        self._corrections = 1 - self.beta_1**step, 1 - self.beta_2**step
+        try:
+            return super().apply(grads, trainable_variables)
+        finally:
+            self._corrections = None  # They would keep the graph for ever.
 
     def update_step(self, gradient, variable, learning_rate):
         """Moves one variable (called by Keras, on each replica's copy)."""
@@ -96,8 +98,7 @@ class Adam(keras.optimizers.Optimizer):
         values = self._moved(
             gradient,
             tf.cast(learning_rate, variable.dtype),
-            self._first_correction,
-            self._second_correction,
+            *self._corrections,
             *(tf.convert_to_tensor(v) for v in variables),
         )
         for moved, value in zip(variables, values, strict=True):

@@ -1,5 +1,8 @@
 """Adam against its formula, step by step."""
 
+import gc
+import weakref
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -34,6 +37,20 @@ class AdamTest(tf.test.TestCase, parameterized.TestCase):
         for gradient in gradients:
             optimizer.apply([tf.constant(gradient, tf.float32)], [variable])
         return variable.numpy()
+
+    def test_the_graph_of_a_step_is_not_kept(self):
+        optimizer, variable = Adam(), keras.Variable([1.0, 2.0])
+        optimizer.build([variable])
+
+        @tf.function(autograph=False)
+        def step():
+            optimizer.apply([tf.ones([2])])
+
+        graph = weakref.ref(step.get_concrete_function().graph)
+        step()
+        del step
+        gc.collect()
+        self.assertIsNone(graph())
 
     def test_first_step_moves_by_the_learning_rate(self):
         # m / sqrt(v) is the gradient's sign after one step.
