@@ -29,6 +29,7 @@ from oasis_tf.evaluation.protocol import compare_features
 from oasis_tf.training.ema import StatisticsEstimator
 from oasis_tf.training.train_step import convolving
 from oasis_tf.training.train_step import draw_noise
+from oasis_tf.training.train_step import without_fusions
 
 _NUM_LOOKS = 4  # Fakes of each label map on a sample sheet.
 _SAMPLE_SEED, _STATISTICS_SEED = (1, 0), (1, 1)
@@ -61,7 +62,8 @@ class Inspector:
             strategy,
         )
         self._generate = tf.function(self._generate_eagerly, autograph=False)
-        self._segment = tf.function(self._segment_eagerly, autograph=False)
+        segment = tf.function(self._segment_eagerly, autograph=False)
+        self._segment = without_fusions(segment, config.train)
 
     @property
     def _num_images(self):

@@ -416,20 +416,26 @@ def compile_step(state, config, info, strategy, perceptual_loss=None):
         state.step.assign_add(1)
         return metrics
 
-    def unfused_step(batch):
-        with _without_fusions():
-            return step(batch)
+    return without_fusions(step, train)
 
-    return unfused_step if _is_for_cpu(train) else step
+
+def without_fusions(function, train):
+    """Returns a `tf.function` so that on CPUs no operations of it are fused.
+
+    By oneDNN, with AVX2, they won no time in training. They cost seconds on
+    starting, and fail, with a line in the log, at sums read by two operations,
+    which the discriminator has.
+
+    Args:
+        function: `tf.function`.
+        train: `TrainConfig`.
+    """
+    return _unfused()(function) if _is_for_cpu(train) else function
 
 
 @contextlib.contextmanager
-def _without_fusions():
-    """Context in which TensorFlow fuses no operations of what it runs.
-
-    By oneDNN, with AVX2, they won no time in training. They cost seconds on
-    starting, and fail, with a line in the log, at sums read by two operations.
-    """
+def _unfused():
+    """Context in which TensorFlow fuses no operations of what it runs."""
     before = tf.config.optimizer.get_experimental_options()
     tf.config.optimizer.set_experimental_options({"remapping": False})
     try:
