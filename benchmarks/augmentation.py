@@ -66,7 +66,7 @@ def main():
         )
     out = _OUT.value or f"runs/augmentation/{config.dataset}"
     out = command_line.make_folder(_OUT, out)
-    facts = config_lib.flatten(config) | {
+    facts = config_lib.result_settings(config) | {
         flag.name: flag.value
         for flag in (
             *(_DATA_DIR, _REAL_IMAGES, _PER_IMAGE, _STEPS, _SEGMENTER_STEPS),

@@ -102,8 +102,10 @@ def main():
     }  # Mistyped settings are told before hours of work.
     config = configs["oasis"]
     _check_variants(configs)
-    features, digests = _check_data(config)
-    sizes = _discriminator_sizes(configs)
+    processor.leave_gpus()
+    dataset = _load_data(config)
+    features, digests = _check_judge(dataset)
+    sizes = _discriminator_sizes(configs, dataset.info.semantic_channels)
     out = command_line.make_folder(
         _OUT, _OUT.value or f"runs/ablation/{config.dataset}"
     )
@@ -117,14 +119,14 @@ def main():
         _run(out, name, seed, segmenter, features)
         _write_table(out, runs[: number + 1], sizes)
     _draw_scores(out, runs)
-    _draw_pictures(out, config)
+    _draw_pictures(out, config.image_size, dataset)
     print(f"\n{(out / 'table.md').read_text()}")
     print(f"Table and pictures: {out.resolve()}")
     return 0
 
 
-def _check_data(config):
-    """Looks at data and segmenter before hours of work.
+def _check_judge(dataset):
+    """Looks at segmenter and validation images before hours of work.
 
     Returns:
         `(features, digests)`: whose features are compared, "segmenter", or
@@ -143,13 +145,11 @@ def _check_data(config):
         )
     if _SEGMENTER.value:
         segmentation.find(_SEGMENTER.value)
-    processor.leave_gpus()
-    dataset = _load_data(config)
     num = dataset.num_examples["validation"]
     if num < LEAST_IMAGES:
         raise ValueError(
-            f"{config.dataset!r} must have {LEAST_IMAGES} validation images at "
-            f"least. Received: {num}."
+            f"{dataset.info.name!r} must have {LEAST_IMAGES} validation images "
+            f"at least. Received: {num}."
         )
     digests = {"data": dataset.prepared_dir.name}
     if not _SEGMENTER.value:
@@ -161,14 +161,15 @@ def _check_data(config):
     return "segmenter" if network.has_features else "none", digests
 
 
-def _discriminator_sizes(configs):
+def _discriminator_sizes(configs, semantic_channels):
     """Returns {row: weights of the discriminator} of the rows to compare."""
     from oasis_tf.training.train_step import create_discriminator
 
-    channels = _load_data(configs["oasis"]).info.semantic_channels
     sizes = {}
     for name in _MAIN:
-        network = create_discriminator(configs[name].discriminator, channels)
+        network = create_discriminator(
+            configs[name].discriminator, semantic_channels
+        )
         variables = network.trainable_variables
         sizes[name] = sum(math.prod(v.shape) for v in variables)
     return sizes
@@ -196,12 +197,7 @@ def _check_variants(configs):
 
 
 def _facts(config):
-    settings = {
-        name: value
-        for name, value in config_lib.flatten(config).items()
-        if not name.startswith("log.")
-    }
-    return settings | {
+    return config_lib.result_settings(config) | {
         "data_dir": _DATA_DIR.value,
         "patch_channels": _PATCH_CHANNELS.value,
         "segmenter": _SEGMENTER.value,
@@ -355,16 +351,15 @@ def _draw_scores(out, runs):
     fig.savefig(out / "scores.png", dpi=110)
 
 
-def _draw_pictures(out, config):
+def _draw_pictures(out, image_size, dataset):
     """Draws some label maps by the first run of each row."""
     from oasis_tf.data import pipeline
     from oasis_tf.inference.generator import load_generator
 
-    dataset = _load_data(config)
     num = dataset.num_examples["validation"]
     places = pipeline.spread(num, _NUM_MAPS)
     (batch,) = pipeline.validation_batches(
-        dataset, config.image_size, _NUM_MAPS, places
+        dataset, image_size, _NUM_MAPS, places
     ).as_numpy_iterator()
     pictures = {
         "label map": colorize(batch["label_map"], dataset.info),

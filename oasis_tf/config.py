@@ -565,9 +565,18 @@ def _from_dict(type_, fields):
     return type_(**values)
 
 
-def flatten(config):
-    """Returns `config` as {"section.field": value}, plain enough for JSON."""
-    return _flatten(json.loads(to_json(config)))
+def result_settings(config):
+    """Returns the settings that results follow from, for a record of them.
+
+    Returns:
+        {"section.field": value}, plain enough for JSON: all but what is logged
+        and where prepared data are kept.
+    """
+    return {
+        name: value
+        for name, value in _flatten(json.loads(to_json(config))).items()
+        if not name.startswith("log.") and name != "data.prepared_dir"
+    }
 
 
 def differences(config, saved_json):
@@ -583,7 +592,7 @@ def differences(config, saved_json):
         newer; one that `config` lacks is None there.
     """
     saved = _defaults() | _flatten(json.loads(saved_json))
-    now = flatten(config)
+    now = _flatten(json.loads(to_json(config)))
     return {
         name: (saved.get(name), now.get(name))
         for name in sorted(saved.keys() | now.keys())

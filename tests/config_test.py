@@ -316,3 +316,16 @@ def test_scores_that_a_patch_discriminator_cannot_give():
     settings = ["discriminator.kind=patch", "log.best_score=miou_real"]
     with pytest.raises(ValueError, match="is of a discriminator that segmen"):
         config.override(SMALL, settings)
+
+
+def test_results_follow_from_all_but_what_is_logged_and_where_data_lie():
+    settings = config.result_settings(SMALL)
+    assert settings["train.num_steps"] == SMALL.train.num_steps
+    assert settings["image_size"] == list(SMALL.image_size)
+    for change, is_same in (
+        ("log.log_every=7", True),
+        ("data.prepared_dir=elsewhere", True),
+        ("train.seed=7", False),
+    ):
+        changed = config.result_settings(config.override(SMALL, [change]))
+        assert (changed == settings) == is_same

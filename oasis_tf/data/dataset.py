@@ -60,7 +60,7 @@ class DatasetInfo:
                 f"`label_of_id` of {self.name!r} must map to labels 0.."
                 f"{len(self.class_names) - 1}. Received: {wrong}."
             )
-        classes = range(int(self.has_dont_care), len(self.class_names))
+        classes = self._classes
         if not set(self.scored_labels) <= set(classes):
             raise ValueError(
                 f"`scored_labels` of {self.name!r} must be classes, "
@@ -71,8 +71,11 @@ class DatasetInfo:
     @property
     def scored(self):
         """Labels that scores are of, in the order of `scored_labels`."""
-        classes = range(int(self.has_dont_care), self.semantic_channels)
-        return self.scored_labels or tuple(classes)
+        return self.scored_labels or tuple(self._classes)
+
+    @property
+    def _classes(self):
+        return range(int(self.has_dont_care), self.semantic_channels)
 
     @property
     def semantic_channels(self):

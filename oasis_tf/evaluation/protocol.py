@@ -23,14 +23,13 @@ from oasis_tf.evaluation.statistics import Histograms
 from oasis_tf.evaluation.statistics import distances
 
 _BATCH_SIZE = 8
+# Of what is found in an image, which is kept: another number when that would be
+# something else (the bins of histograms, the resizing, the features).
+_FORMAT = 1
 _PACKAGES = ("keras", "numpy", "scikit-image", "scipy", "tensorflow")
 
 LEAST_IMAGES = 4
 """For scores of features: of these one has three neighbours."""
-
-_FORMAT = 1
-# Raised when what is found in an image would be something else: the bins of
-# histograms, the resizing, the features.
 
 PART_SIZE = 64
 """Images between two files: what a stop costs at most."""
