@@ -134,18 +134,15 @@ def _models():
             f"{'both' if _MODEL.value else 'neither'}."
         )
     paths = _COMPARE.value or [_MODEL.value]
-    names = [pathlib.Path(path).resolve().name for path in paths]
-    if len(set(names)) < len(names):
-        # As runs of one name in several folders.
-        names = [
-            "-".join(pathlib.Path(path).resolve().parts[-2:]) for path in paths
-        ]
-    if len(set(names)) < len(names):
-        raise ValueError(
-            "`--compare` must be models that their last two folders tell "
-            f"apart. Received: {', '.join(paths)}."
-        )
-    return dict(zip(names, paths))
+    parts = [pathlib.Path(path).resolve().parts[1:] for path in paths]
+    # Runs of one name in several folders take these to be told apart.
+    for length in range(1, max(map(len, parts)) + 1):
+        names = ["-".join(part[-length:]) for part in parts]
+        if len(set(names)) == len(names):
+            return dict(zip(names, paths))
+    raise ValueError(
+        f"`--compare` must be different models. Received: {', '.join(paths)}."
+    )
 
 
 def _check_flags():

@@ -195,6 +195,16 @@ def test_models_that_cannot_be_compared_are_refused(place):
     done = evaluate(place, "--compare=run,scenes", "--out=d")
     assert done.returncode == 2
     assert "Received: data.scene_seed: 0, 5." in done.stderr
+    (place / "elsewhere/b").mkdir(parents=True)
+    shutil.copytree(place / "scenes", place / "elsewhere/b/scenes")
+    (place / "b").mkdir(exist_ok=True)
+    shutil.copytree(place / "larger", place / "b/scenes")
+    done = evaluate(place, "--compare=b/scenes,elsewhere/b/scenes", "--out=d")
+    assert f"{place.name}-b-scenes: (32, 32) of" in done.stderr
+    assert "elsewhere-b-scenes: (16, 16) of" in done.stderr
+    done = evaluate(place, "--compare=run,larger,run", "--out=d")
+    assert done.returncode == 2
+    assert "must be different models" in done.stderr
     assert not (place / "d").exists()
 
 
