@@ -224,6 +224,9 @@ class Inception:
                 "`images` must be uint8 [B, H, W, 3]. Received: "
                 f"{images.dtype.name} {images.shape}."
             )
+        if images.shape[0] == 0:
+            # What convolutions make of no images depends on the processor.
+            return tf.zeros([0, NUM_FEATURES])
         return self._features(images)
 
     @tf.function(

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from oasis_tf.models import piecewise
 from oasis_tf.models.batch_norm import BatchNorm
+from oasis_tf.models.convolution import add_bias
 from oasis_tf.models.convolution import conv2d
 from oasis_tf.models.piecewise import Neighbourhoods
 from oasis_tf.models.spectral_norm import INITIAL_GAIN
@@ -86,11 +87,11 @@ class SPADE(keras.layers.Layer):
         """Returns gamma and beta, `[B, H, W, C]`."""
         conditioning = tf.cast(conditioning, self.compute_dtype)
         hidden = conv2d(conditioning, tf.convert_to_tensor(self.shared.kernel))
-        hidden = tf.nn.relu(tf.nn.bias_add(hidden, self.shared.bias))
+        hidden = tf.nn.relu(add_bias(hidden, self.shared.bias))
         # Both read the same pixels: together they take less time than apart.
         kernel = tf.concat([self.gamma.kernel, self.beta.kernel], axis=-1)
         bias = tf.concat([self.gamma.bias, self.beta.bias], axis=-1)
-        both = tf.nn.bias_add(conv2d(hidden, kernel), bias)
+        both = add_bias(conv2d(hidden, kernel), bias)
         return tf.split(both, 2, axis=-1)
 
     def _looked_up_modulation(self, neighbourhoods):
@@ -132,4 +133,4 @@ class SPADE(keras.layers.Layer):
 def _convolve(rows, conv, windows):
     """Returns what a layer makes of a map of rows, in each distinct window."""
     kernel = tf.convert_to_tensor(conv.kernel)
-    return tf.nn.bias_add(piecewise.convolve(rows, kernel, windows), conv.bias)
+    return add_bias(piecewise.convolve(rows, kernel, windows), conv.bias)

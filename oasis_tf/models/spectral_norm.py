@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from oasis_tf.models import winograd
+from oasis_tf.models.convolution import add_bias
 from oasis_tf.models.convolution import conv2d
 from oasis_tf.models.resampling import upsample_conv2d
 
@@ -242,7 +243,7 @@ class SpectralConv2D(keras.layers.Layer):
         else:
             y = conv2d(x, tf.cast(kernel, x.dtype), self.strides)
         if self.use_bias:
-            y = tf.nn.bias_add(y, self.bias)
+            y = add_bias(y, self.bias)
         return y
 
     def get_config(self):

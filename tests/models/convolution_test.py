@@ -33,6 +33,36 @@ def kinds_of_operations(function, *inputs):
     return {op.type for op in graph.get_operations()}
 
 
+class AddBiasTest(tf.test.TestCase, parameterized.TestCase):
+    @parameterized.product(
+        precision=["float32", "float16", "bfloat16"], shape=[(2, 5), (3, 4, 5)]
+    )
+    def test_adds_to_each_pixel(self, precision, shape):
+        x = tf.cast(normal(*shape), precision)
+        bias = tf.cast(normal(5), precision)
+        y = convolution.add_bias(x, bias)
+        self.assertEqual(y.dtype, precision)
+        self.assertAllEqual(y, x + bias)
+
+    @parameterized.parameters(
+        ("float32", 1e-5), ("float16", 2e-3), ("bfloat16", 1e-2)
+    )
+    def test_gradient_of_many_pixels(self, precision, tolerance):
+        x = tf.cast(normal(4, 64, 64, 5) + 0.05, precision)
+        bias = tf.zeros(5, precision)
+        _, gradient = results(
+            lambda b: tf.sin(convolution.add_bias(x, b)), bias
+        )
+        # Of the sum of sin(sin(x)), from the same rounded pixels.
+        exact = tf.cast(x, tf.float64)
+        expected = tf.reduce_sum(
+            tf.cos(tf.sin(exact)) * tf.cos(exact), [0, 1, 2]
+        )
+        self.assertAllClose(
+            tf.cast(gradient, tf.float64), expected, rtol=tolerance
+        )
+
+
 class Conv2DTest(tf.test.TestCase, parameterized.TestCase):
     # Small and large images, as copies of their pixels are not and are made;
     # narrow and wide kernels, whose gradients are computed in two ways.
