@@ -20,6 +20,7 @@ from oasis_tf.models.piecewise import Pieces
 from oasis_tf.training import losses
 from oasis_tf.training.adam import Adam
 from oasis_tf.training.adam import LinearDecay
+from oasis_tf.training.detached import Detached
 from oasis_tf.training.ema import update_average
 from oasis_tf.training.labelmix import sample_class_bits
 from oasis_tf.training.objectives import PatchObjective
@@ -402,7 +403,6 @@ def compile_step(state, config, info, strategy, perceptual_loss=None):
             state, batch, draws, train, info.has_dont_care, perceptual_loss
         )
 
-    @tf.function(jit_compile=train.jit_compile, autograph=False)
     def step(batch):
         with convolving(train):
             replicated = strategy.run(replica_step, (batch,))
@@ -416,6 +416,10 @@ def compile_step(state, config, info, strategy, perceptual_loss=None):
         state.step.assign_add(1)
         return metrics
 
+    if _is_for_cpu(train) and strategy.num_replicas_in_sync == 1:
+        step = Detached(step)
+    else:
+        step = tf.function(step, jit_compile=train.jit_compile, autograph=False)
     return without_fusions(step, train)
 
 
@@ -427,7 +431,7 @@ def without_fusions(function, train):
     which the discriminator has.
 
     Args:
-        function: `tf.function`.
+        function: `tf.function` or `Detached`.
         train: `TrainConfig`.
     """
     return _unfused()(function) if _is_for_cpu(train) else function
