@@ -19,6 +19,34 @@ tf.config.set_logical_device_configuration(
 )
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--optimize",
+        action="store_true",
+        help="Let TensorFlow optimize all graphs, not those of modules marked "
+        "`optimized` alone.",
+    )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def without_graph_optimizer(request):
+    """Has graphs run as they were traced, which saves a third of the time.
+
+    Optimizing a graph takes longer than a test runs it. Commands that have a
+    process of their own, modules marked `optimized` and `make test-all` do it.
+    """
+    if (
+        request.config.getoption("optimize")
+        or request.node.get_closest_marker("optimized") is not None
+    ):
+        yield
+        return
+    name = "disable_meta_optimizer"
+    tf.config.optimizer.set_experimental_options({name: True})
+    yield
+    tf.config.optimizer.set_experimental_options({name: False})
+
+
 @pytest.fixture(autouse=True)
 def own_seed():
     """Keeps tests from each other's random numbers.

@@ -13,6 +13,8 @@ from oasis_tf.training import ema
 from oasis_tf.training import train_step
 from tests.parity import golden_files
 
+pytestmark = pytest.mark.optimized
+
 CONFIG = Config(
     dataset="golden",
     image_size=(64, 64),

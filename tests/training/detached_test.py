@@ -10,6 +10,8 @@ from tensorflow.python.eager import context
 
 from oasis_tf.training.detached import Detached
 
+pytestmark = pytest.mark.optimized
+
 
 @pytest.fixture
 def variable():

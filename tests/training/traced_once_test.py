@@ -1,12 +1,15 @@
 """A network that is traced once."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from oasis_tf.data.label_map import one_hot
 from oasis_tf.training.traced_once import traced_once
 from tests import tiny
 from tests import trained
+
+pytestmark = pytest.mark.optimized
 
 
 class TracedOnceTest(tf.test.TestCase):

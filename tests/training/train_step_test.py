@@ -17,6 +17,8 @@ from oasis_tf.training import train_step
 from tests import replicas
 from tests import tiny
 
+pytestmark = pytest.mark.optimized
+
 S = tiny.SEMANTIC_CHANNELS
 ALL_LOSSES = {
     "generator/adversarial",
