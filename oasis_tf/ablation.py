@@ -336,6 +336,8 @@ def _cell(values):
 
 def _draw_scores(out, runs):
     """Draws a panel for each score: a bar for each row, a dot for each run."""
+    from oasis_tf.evaluation import charts
+
     names = list(_variants())
     fig = figure.Figure(figsize=(14, 3.2), layout="constrained")
     panels = fig.subplots(1, len(_COLUMNS), sharey=True)
@@ -348,7 +350,7 @@ def _draw_scores(out, runs):
         panel.set_title(heading, fontsize=9)
         panel.set_yticks(range(len(names)), names)
     panels[0].invert_yaxis()  # The first row above; the panels share it.
-    fig.savefig(out / "scores.png", dpi=110)
+    charts.save(fig, out / "scores.png")
 
 
 def _draw_pictures(out, image_size, dataset):
@@ -371,7 +373,8 @@ def _draw_pictures(out, image_size, dataset):
             batch["label_map"], seeds=[int(n) for n in places]
         )
     sheet = sheets.draw_sheet(list(zip(*pictures.values())), list(pictures))
-    Image.fromarray(sheet).save(out / "pictures.png")
+    with model_files.replacing(out / "pictures.png") as temporary:
+        Image.fromarray(sheet).save(temporary, format="PNG")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import matplotlib.patches
 import numpy as np
 from matplotlib import ticker
 
+from oasis_tf import model_files
 from oasis_tf.evaluation import statistics
 
 REAL = "real images"
@@ -38,6 +39,17 @@ _AXIS_LABELS = {
     "b": "b: blue to yellow (CIELAB units)",
     statistics.TEXTURE: "neighbours not darker; 9: mixed",
 }
+
+
+def save(figure, path):
+    """Writes a figure as a PNG file, whole or not at all.
+
+    Args:
+        figure: `matplotlib.figure.Figure`.
+        path: `pathlib.Path`.
+    """
+    with model_files.replacing(path) as temporary:
+        figure.savefig(temporary, dpi=_DPI, format="png")
 
 
 def class_bars(path, class_names, values, label, title):
@@ -123,7 +135,7 @@ def class_bars(path, class_names, values, label, title):
     note = f"\n(labels without a score: {num_missing})" if num_missing else ""
     panel.set_title(title + note)
     figure.legend(loc="outside lower center", ncols=2)
-    figure.savefig(path, dpi=_DPI, format="png")
+    save(figure, path)
 
 
 def histogram_figure(
@@ -182,7 +194,7 @@ def histogram_figure(
     handles = [matplotlib.patches.Patch(color=_REAL_COLOR)]
     handles += [matplotlib.lines.Line2D([], [], color=c) for c in colors]
     figure.legend(handles, [REAL, *fakes], loc="outside upper center", ncols=4)
-    figure.savefig(path, dpi=_DPI, format="png")
+    save(figure, path)
 
 
 def _draw_histogram(panel, name, real, fakes, colors):
@@ -319,7 +331,7 @@ def scores_over_time(path, rows):
         "Scores rank this run's steps: not comparable to published numbers",
         fontsize="small",
     )
-    figure.savefig(path, dpi=_DPI, format="png")
+    save(figure, path)
 
 
 def _colors(names):

@@ -6,6 +6,8 @@ import pathlib
 
 import matplotlib.figure
 
+from oasis_tf.evaluation import charts
+
 
 class History:
     """Named numbers at some steps, kept in a file.
@@ -88,4 +90,4 @@ class History:
             panel.grid(alpha=0.3)
             panel.legend()
         panels[-1, 0].set_xlabel("step")
-        figure.savefig(path, dpi=100)
+        charts.save(figure, path)

@@ -32,12 +32,8 @@ class ChartTest(tf.test.TestCase, parameterized.TestCase):
         Returns:
             `(figure, texts)`: Matplotlib's, and every text that is in it.
         """
-        kind = matplotlib.figure.Figure
         with mock.patch.object(
-            kind,
-            "savefig",
-            autospec=True,
-            side_effect=kind.savefig if is_saved else None,
+            charts, "save", side_effect=charts.save if is_saved else None
         ) as save:
             function(self.path, *args, **kwargs)
         (call,) = save.call_args_list
@@ -57,6 +53,15 @@ class ChartTest(tf.test.TestCase, parameterized.TestCase):
         text = "\n".join(texts)
         for part in parts:
             self.assertIn(part, text)
+
+
+class SaveTest(ChartTest):
+    def test_what_is_not_whole_takes_no_place(self):
+        self.path.write_bytes(b"before")
+        figure = mock.Mock(**{"savefig.side_effect": OSError("disk full")})
+        with self.assertRaises(OSError):
+            charts.save(figure, self.path)
+        self.assertEqual(self.path.read_bytes(), b"before")
 
 
 class ClassBarsTest(ChartTest):

@@ -75,11 +75,14 @@ class TrainTest(tf.test.TestCase):
         self.assertFalse((self.folder / "settings.json").exists())
 
     def test_learns(self):
-        settings = dataclasses.replace(SETTINGS, num_steps=60)
+        settings = dataclasses.replace(
+            SETTINGS, num_steps=60, channels=(16, 32)
+        )
         scores = SegmentationNetwork(
             self.train(settings), self.dataset.info
         ).real
-        self.assertGreater(scores["accuracy"], 0.3)
+        # The most frequent class has 0.27 of the pixels.
+        self.assertGreater(scores["accuracy"], 0.4)
 
     def test_other_settings_are_refused(self):
         self.train()
