@@ -79,6 +79,13 @@ _FEATURES = flags.DEFINE_enum(
 _INCEPTION = flags.DEFINE_string(
     "inception_weights", "", "Weights of the network that FID is defined by."
 )
+_INCEPTION_RESIZE = flags.DEFINE_enum(
+    "inception_resize",
+    None,
+    ["pytorch_fid", "tensorflow_1"],
+    "How images are brought to its size: as pytorch-fid does (the default) or "
+    "as TensorFlow 1 did, as torch-fidelity does. FIDs of the two differ.",
+)
 _LPIPS_BACKBONE = flags.DEFINE_string(
     "lpips_backbone", "", "Weights of the network that LPIPS is of."
 )
@@ -154,6 +161,7 @@ def _check_flags():
     for flag, needed in (
         (_SEGMENTER_IDS, _SEGMENTER),
         (_SEGMENTER_SIZE, _SEGMENTER),
+        (_INCEPTION_RESIZE, _INCEPTION),
     ):
         if flag.value and not needed.value:
             raise ValueError(
@@ -313,8 +321,9 @@ def _load_judges(info, image_size):
             segmenter.image_size,
         ]
     if _INCEPTION.value:
-        inception = load_inception(_INCEPTION.value)
-        files["inception"] = digest(_INCEPTION.value)
+        resize = _INCEPTION_RESIZE.value or "pytorch_fid"
+        inception = load_inception(_INCEPTION.value, resize)
+        files["inception"] = [digest(_INCEPTION.value), resize]
     lpips, files["lpips"] = _load_lpips(image_size)
     return Judges(segmenter, inception, lpips, files)
 

@@ -247,6 +247,7 @@ def test_diversity_is_first_by_the_noise_that_is_trained_with(
         (["--model=nowhere"], "which does not exist"),
         (["--model=run", "--segmenter=run"], "must be a SavedModel"),
         (["--model=run", "--features=inception"], "--inception_weights"),
+        (["--model=run", "--inception_resize=tensorflow_1"], "Received: none"),
         (["--model=run", "--lpips_linear=a.pth"], "together"),
         (["--model=run", "--out=a", "--seed=5"], "seed: was 0, now 5"),
         (["--model=run", "--dataset=no_such"], "no_such"),

@@ -66,6 +66,12 @@ def notes(judges, protocol):
             found["fid"] = (
                 f"by an Inception of other weights: {_NOT_COMPARABLE}"
             )
+        elif judges.inception.protocol != "pytorch_fid":
+            found["fid"] = (
+                "of images resized as TensorFlow 1 did: comparable to "
+                "torch-fidelity's, not to pytorch-fid's, which papers of "
+                "semantic image synthesis give"
+            )
     is_measured = judges.lpips and protocol.diversity_maps
     if is_measured and not judges.lpips.is_comparable:
         found["lpips"] = f"by a random network: {_NOT_COMPARABLE}"

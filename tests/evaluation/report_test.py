@@ -16,15 +16,18 @@ def judge(**attributes):
 
 
 @pytest.mark.parametrize(
-    ("is_published", "expected"),
+    ("is_published", "resize", "expected"),
     [
-        (True, None),
-        (False, "other weights: not comparable"),
-        (None, "cannot be checked"),
+        (True, "pytorch_fid", None),
+        (True, "tensorflow_1", "torch-fidelity's, not to pytorch-fid's"),
+        (False, "pytorch_fid", "other weights: not comparable"),
+        (None, "pytorch_fid", "cannot be checked"),
     ],
 )
-def test_says_whether_inception_is_the_published_one(is_published, expected):
-    judges = Judges(inception=judge(is_published=is_published))
+def test_says_whether_inception_is_the_published_one(
+    is_published, resize, expected
+):
+    judges = Judges(inception=judge(is_published=is_published, protocol=resize))
     found = report.notes(judges, INCEPTION)
     if expected is None:
         assert found == {}
