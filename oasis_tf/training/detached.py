@@ -71,10 +71,9 @@ def _add(definitions):
 
     Those under the old ones go when the graphs do.
     """
-    names = {
-        definition.signature.name: f"detached_{uuid.uuid4().hex}"
-        for definition in definitions
-    }
+    end = f"_detached_{uuid.uuid4().hex}"
+    old = [definition.signature.name for definition in definitions]
+    names = {name: name + end for name in old}
     for definition in definitions:
         definition.signature.name = names[definition.signature.name]
         for node in definition.node_def:
