@@ -168,7 +168,7 @@ def _write_results(out):
                 f"{np.mean(values):.3f} ({min(values):.3f} to "
                 f"{max(values):.3f})"
             )
-        num_images = len(list((out / kind / "images/train").iterdir()))
+        num_images = len(list((out / kind / "images/train").glob("*.png")))
         lines.append(
             f"| {name} | {num_images} | {len(found)} | {' | '.join(cells)} |"
         )

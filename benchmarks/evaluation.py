@@ -88,4 +88,4 @@ def _make(folder, seed):
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    command_line.run(main, stopped="Stopped.")

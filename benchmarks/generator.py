@@ -359,4 +359,4 @@ def _plot(rows, others):
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    command_line.run(main, stopped="Stopped.")

@@ -260,4 +260,4 @@ def _plot(rates, stages):
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    command_line.run(main, stopped="Stopped.")

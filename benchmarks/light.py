@@ -237,4 +237,4 @@ def _quiet(line):
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    command_line.run(main, stopped="Stopped.")

@@ -675,4 +675,4 @@ def _plot(networks, sizes, config):
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    command_line.run(main, stopped="Stopped.")

@@ -164,4 +164,4 @@ def _request(form, label_map, seed):
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    command_line.run(main, stopped="Stopped.")

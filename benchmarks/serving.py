@@ -217,4 +217,4 @@ def _rss(process):
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    command_line.run(main, stopped="Stopped.")

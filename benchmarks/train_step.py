@@ -259,4 +259,4 @@ def _plot(rows):
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    command_line.run(main, stopped="Stopped.")

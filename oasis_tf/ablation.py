@@ -187,7 +187,12 @@ def _load_data(config):
 
 
 def _check_variants(configs):
-    """Raises a ValueError if two rows would be the same."""
+    """Raises a ValueError if rows would not be what their names say."""
+    if not configs["oasis"].discriminator.is_segmenter:
+        raise ValueError(
+            "Row 'oasis' must have a discriminator that segments. Received: "
+            f"discriminator.kind={configs['oasis'].discriminator.kind!r}."
+        )
     for name, config in configs.items():
         if name != "oasis" and config == configs["oasis"]:
             raise ValueError(

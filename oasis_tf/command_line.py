@@ -21,7 +21,7 @@ INTERRUPTED = 130
 SIGINT."""
 
 
-def run(main):
+def run(main, stopped="Stopped; the same command goes on."):
     """Runs a command; exits with what `main` returns.
 
     What the user got wrong, which is a ValueError everywhere in oasis_tf and
@@ -31,6 +31,7 @@ def run(main):
 
     Args:
         main: function without arguments, returning an exit code.
+        stopped: what Ctrl-C is answered with.
     """
 
     def guarded(argv):
@@ -42,7 +43,7 @@ def run(main):
         try:
             return main()
         except KeyboardInterrupt:
-            return fail("Stopped; the same command goes on.", INTERRUPTED)
+            return fail(stopped, INTERRUPTED)
         except ValueError as error:
             if not _is_ours(error):
                 raise
@@ -75,7 +76,13 @@ def fail(error, exit_code=2):
         exit_code: 2 for what the user got wrong, 1 for anything else.
     """
     path = pathlib.Path(sys.argv[0])
-    print(f"{path.parent.name}.{path.stem}: {error}", file=sys.stderr)
+    parents = path.resolve().parents
+    if _PACKAGE.parent in parents:  # As `python -m` takes it.
+        path = path.resolve().relative_to(_PACKAGE.parent)
+    else:
+        path = pathlib.Path(path.parent.name, path.name)
+    name = ".".join(path.with_suffix("").parts)
+    print(f"{name}: {error}", file=sys.stderr)
     return exit_code
 
 

@@ -63,8 +63,9 @@ _SEGMENTER_IDS = flags.DEFINE_enum(
     "segmenter_ids",
     None,
     ["labels", "classes", "native"],
-    "What its numbers mean: places in the list of classes, those without "
-    "don't-care, or ids of the data set's files; default: what it says itself.",
+    "What its numbers mean: places in the list of classes, in that of those "
+    "that are scored, or ids of the data set's files; default: what it says "
+    "itself.",
 )
 _SEGMENTER_SIZE = flags.DEFINE_list(
     "segmenter_size", [], "height,width that images are brought to for it."
@@ -112,6 +113,7 @@ def main():
     _check_alike(models)
     processor.use_onednn()
     # Imported late, so that --help and mistyped flags answer at once.
+    from oasis_tf import model_files
     from oasis_tf.evaluation import report
 
     out = command_line.make_folder(_OUT, _OUT.value or _default_out(models))
@@ -126,7 +128,7 @@ def main():
     all_metrics = [metrics for metrics, _ in done.values()]
     table = report.table(all_metrics)
     if len(models) > 1:
-        (out / "table.md").write_text(table)
+        model_files.write(out / "table.md", table)
         report.draw_charts(out, real, done, evaluation.info)
     print(f"\n{table}")
     print(f"Numbers and pictures: {out.resolve()}")
@@ -184,8 +186,8 @@ def _check_flags():
 def _check_alike(models):
     """Raises a ValueError unless all models can be compared.
 
-    Which they can be if they draw the same size and classes, and are of the
-    same data, unless `--dataset` says which are taken.
+    Which they can be if they draw the same size and classes, and were trained
+    with the same settings of data, unless `--dataset` or `--set` say others.
     """
     from oasis_tf import model_files
 
@@ -211,10 +213,10 @@ def _check_alike(models):
         for name in data[0]
         if any(one[name] != data[0][name] for one in data)
     }
-    if differing and not _DATASET.value:
+    if differing and not (_DATASET.value or _SET.value):
         raise ValueError(
-            "`--compare` must be models of the same data, or `--dataset` say "
-            "which they are compared on. Received: "
+            "`--compare` must be models of the same data, or `--dataset` or "
+            "`--set` say which they are compared on. Received: "
             + "; ".join(
                 f"{name}: {', '.join(repr(one[name]) for one in data)}"
                 for name in sorted(differing)
@@ -362,11 +364,11 @@ def _load_discriminator(model, export):
     if not model_files.has_segmenter(model):
         return None
     discriminator = load_segmenter(model)
-    # Imported networks have made no step.
-    if discriminator.step not in (0, int(export.name)):
+    step = model_files.read_step(export)
+    if step is not None and discriminator.step != step:
         print(
             "Without the discriminator: that of the last checkpoint has made "
-            f"{discriminator.step} steps, the exported generator {export.name}."
+            f"{discriminator.step} steps, the exported generator {step}."
         )
         return None
     return discriminator

@@ -220,6 +220,7 @@ def _export_saved_models():
         "convolutions": _CONVOLUTIONS.value,
     }
     generator, step = networks.averaged_generator(workdir)
+    options["step"] = step
     jobs = [
         (
             _NAME.value,

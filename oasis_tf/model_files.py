@@ -81,6 +81,19 @@ def read_facts(folder):
     )
 
 
+def read_step(folder):
+    """Returns the step of training that an export is of, or None.
+
+    Args:
+        folder: of the SavedModel. Older ones do not say it.
+
+    Raises:
+        ValueError: if what it says is broken.
+    """
+    record = pathlib.Path(folder, "assets.extra/training.json")
+    return read(record, json.loads)["step"] if record.is_file() else None
+
+
 def read_model_facts(folder):
     """Returns what an export says of itself: a dict.
 
@@ -218,8 +231,11 @@ def replacing(path):
     processes that write one file do not meet.
     """
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    yield temporary
-    os.replace(temporary, path)
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def claim(record, settings, what):

@@ -154,4 +154,4 @@ def _take_losses(source, target):
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    command_line.run(main, stopped="Stopped.")

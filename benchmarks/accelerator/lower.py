@@ -167,4 +167,4 @@ def _generator(config, info):
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    command_line.run(main, stopped="Stopped.")

@@ -66,11 +66,14 @@ def notes(judges, protocol):
             found["fid"] = (
                 f"by an Inception of other weights: {_NOT_COMPARABLE}"
             )
-        elif judges.inception.protocol != "pytorch_fid":
-            found["fid"] = (
-                "of images resized as TensorFlow 1 did: comparable to "
-                "torch-fidelity's, not to pytorch-fid's, which papers of "
-                "semantic image synthesis give"
+        if judges.inception.protocol != "pytorch_fid":
+            resized = (
+                "of images resized as TensorFlow 1 did, as torch-fidelity's "
+                "are: not comparable to pytorch-fid's, which papers of image "
+                "synthesis give"
+            )
+            found["fid"] = "; ".join(
+                [*filter(None, [found.get("fid")]), resized]
             )
     is_measured = judges.lpips and protocol.diversity_maps
     if is_measured and not judges.lpips.is_comparable:

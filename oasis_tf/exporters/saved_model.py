@@ -1,5 +1,6 @@
 """The averaged generator and the segmenter as SavedModels, for TF Serving."""
 
+import json
 import os
 import pathlib
 import tempfile
@@ -12,7 +13,9 @@ from oasis_tf.exporters.served_generator import ServedGenerator
 from oasis_tf.exporters.served_segmenter import ServedSegmenter
 
 
-def export_generator(generator, config, info, directory, version, **options):
+def export_generator(
+    generator, config, info, directory, version, step=None, **options
+):
     """Writes a SavedModel of a generator.
 
     Args:
@@ -21,6 +24,7 @@ def export_generator(generator, config, info, directory, version, **options):
         info: `DatasetInfo`.
         directory: of the versions.
         version: int, 1 or more.
+        step: of its training, int; None where it is not known.
         **options: of `ServedGenerator`: weights, max_pixels, image_format,
             form, convolutions.
 
@@ -34,17 +38,17 @@ def export_generator(generator, config, info, directory, version, **options):
     served = ServedGenerator(
         generator, info, config.generator.noise, config.image_size, **options
     )
-    return _write(served, "synthesize", config, directory, version)
+    return _write(served, "synthesize", config, directory, version, step)
 
 
 def export_segmenter(
-    discriminator, config, info, directory, version, **options
+    discriminator, config, info, directory, version, step=None, **options
 ):
     """Writes a SavedModel of a discriminator.
 
     Args:
         discriminator: `Discriminator`.
-        config, info, directory, version: as for `export_generator`.
+        config, info, directory, version, step: as for `export_generator`.
         **options: of `ServedSegmenter`: weights, max_pixels, convolutions.
 
     Returns:
@@ -55,15 +59,15 @@ def export_segmenter(
             not go with `weights`.
     """
     served = ServedSegmenter(discriminator, info, config.image_size, **options)
-    return _write(served, "segment", config, directory, version)
+    return _write(served, "segment", config, directory, version, step)
 
 
-def _write(served, default, config, directory, version):
+def _write(served, default, config, directory, version, step):
     """Writes a version, whose folder appears when it is complete.
 
     A server that watches the directory sees a whole model or none. Beside the
-    model, in `assets.extra`: config.json, dataset_info.json, signatures.json
-    and warm-up requests.
+    model, in `assets.extra`: config.json, training.json, dataset_info.json,
+    signatures.json, model.json and warm-up requests.
     """
     directory = pathlib.Path(directory)
     target = directory / str(version)
@@ -81,6 +85,7 @@ def _write(served, default, config, directory, version):
         extra = pathlib.Path(model, "assets.extra")
         extra.mkdir()
         (extra / "config.json").write_text(config_lib.to_json(config))
+        (extra / "training.json").write_text(json.dumps({"step": step}))
         for name, text in served.texts().items():
             (extra / f"{name}.json").write_text(text)
         warmup.write(

@@ -24,20 +24,25 @@ class Detached:
     the definition is kept alone. What is computed is the same.
 
     Gradients are not to be taken of it. It is for one device: the definition
-    has no place for those of others.
+    has no place for those of others. While it is called for the first time, no
+    other thread may trace a function with custom gradients, and functions that
+    outlive the call must have none: all that are registered meanwhile go.
 
     Args:
-        function: function of a structure of tensors that returns {name:
-            tensor} and makes no variables.
+        function: function of {name: tensor} that returns {name: tensor} and
+            makes no variables.
     """
 
     def __init__(self, function):
         self._function = function
-        self._calls = {}  # By the types and shapes of the tensors.
+        self._calls = {}  # By the names, types and shapes of the tensors.
 
     def __call__(self, inputs):
-        tensors = list(map(tf.convert_to_tensor, tf.nest.flatten(inputs)))
-        key = tuple((x.dtype, tuple(x.shape)) for x in tensors)
+        names = sorted(inputs)  # As TensorFlow orders them.
+        tensors = [tf.convert_to_tensor(inputs[name]) for name in names]
+        key = tuple(
+            (n, x.dtype, tuple(x.shape)) for n, x in zip(names, tensors)
+        )
         if key not in self._calls:
             names, self._calls[key] = _trace(self._function, inputs)
             weakref.finalize(self, _remove, names).atexit = False
@@ -50,11 +55,13 @@ def _trace(function, inputs):
     gradients = ops.gradient_registry._registry
     before = set(gradients)
     traced = tf.function(function, autograph=False)
-    concrete = traced.get_concrete_function(inputs)
-    # Kept for gradients of gradients; they hold the graph.
-    for name in set(gradients) - before:
-        if name.startswith(_CUSTOM_GRADIENT):
-            del gradients[name]
+    try:
+        concrete = traced.get_concrete_function(inputs)
+    finally:
+        # Kept for gradients of gradients; they hold the graph.
+        for name in set(gradients) - before:
+            if name.startswith(_CUSTOM_GRADIENT):
+                del gradients[name]
     names = _add(
         [
             concrete.function_def,

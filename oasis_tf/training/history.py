@@ -1,11 +1,11 @@
 """Numbers of a run by step: kept in a CSV file, drawn as curves."""
 
 import csv
-import os
 import pathlib
 
 import matplotlib.figure
 
+from oasis_tf import model_files
 from oasis_tf.evaluation import charts
 
 
@@ -56,12 +56,13 @@ class History:
         return csv.DictWriter(file, self._names, lineterminator="\n")
 
     def _rewrite(self):
-        temporary = self._path.with_suffix(".tmp")
-        with open(temporary, "w", newline="") as file:
+        with (
+            model_files.replacing(self._path) as temporary,
+            open(temporary, "w", newline="") as file,
+        ):
             if self.rows:
                 self._writer(file).writeheader()
                 self._writer(file).writerows(self.rows)
-        os.replace(temporary, self._path)
 
     def draw(self, path):
         """Draws losses, named "network/part", one panel for each network.

@@ -286,7 +286,7 @@ class Run:
                 self.workdir / model_files.AVERAGED, step, generator=generator
             )
             folder = saved_model.export_generator(
-                generator, *facts, base / model_files.GENERATOR, version
+                generator, *facts, base / model_files.GENERATOR, version, step
             )
         if self.config.discriminator.is_segmenter:
             saved_model.export_segmenter(
@@ -294,6 +294,7 @@ class Run:
                 *facts,
                 base / model_files.SEGMENTER,
                 version,
+                step,
             )
         return folder
 

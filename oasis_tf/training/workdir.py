@@ -119,7 +119,8 @@ def _compare_data(workdir, facts, saved):
     lines += [
         f"  {name}: was {saved_info.get(name)!r}, now {info[name]!r}"
         for name in info
-        if saved_info.get(name) != info[name]
+        # Training takes no notice of what is scored.
+        if name != "scored_labels" and saved_info.get(name) != info[name]
     ]
     if lines:
         raise ResumeError(

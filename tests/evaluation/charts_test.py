@@ -58,10 +58,16 @@ class ChartTest(tf.test.TestCase, parameterized.TestCase):
 class SaveTest(ChartTest):
     def test_what_is_not_whole_takes_no_place(self):
         self.path.write_bytes(b"before")
-        figure = mock.Mock(**{"savefig.side_effect": OSError("disk full")})
+
+        def savefig(path, **_):
+            pathlib.Path(path).write_bytes(b"half")
+            raise OSError("disk full")
+
+        figure = mock.Mock(savefig=savefig)
         with self.assertRaises(OSError):
             charts.save(figure, self.path)
         self.assertEqual(self.path.read_bytes(), b"before")
+        self.assertEqual(list(self.path.parent.iterdir()), [self.path])
 
 
 class ClassBarsTest(ChartTest):

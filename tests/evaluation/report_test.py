@@ -19,9 +19,10 @@ def judge(**attributes):
     ("is_published", "resize", "expected"),
     [
         (True, "pytorch_fid", None),
-        (True, "tensorflow_1", "torch-fidelity's, not to pytorch-fid's"),
+        (True, "tensorflow_1", "not comparable to pytorch-fid's"),
         (False, "pytorch_fid", "other weights: not comparable"),
         (None, "pytorch_fid", "cannot be checked"),
+        (None, "tensorflow_1", "published ones; of images resized as Tens"),
     ],
 )
 def test_says_whether_inception_is_the_published_one(

@@ -1,6 +1,7 @@
 """The training step: replicas, precision, options."""
 
 import functools
+import weakref
 from unittest import mock
 
 import keras
@@ -478,6 +479,32 @@ class GraphTest(StepCase, parameterized.TestCase):
                     rtol=20 * tolerance,
                     atol=1e-9,
                 )
+
+
+class CompiledStepTest(tf.test.TestCase):
+    def test_on_one_cpu_it_keeps_no_graph_and_fuses_nothing(self):
+        seen = []
+
+        def note(*_):
+            graph = tf.compat.v1.get_default_graph()
+            options = tf.config.optimizer.get_experimental_options()
+            seen.append((weakref.ref(graph), options["remapping"]))
+            return {"loss": tf.constant(2.0)}
+
+        strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+        config = small_config()
+        with strategy.scope():
+            state = train_step.create_state(config, S)
+        step = train_step.compile_step(state, config, Builder.INFO, strategy)
+        with mock.patch.object(train_step, "train_step", note):
+            losses = [step(tiny.batch())["loss"] for _ in range(2)]
+        self.assertAllEqual(losses, [2, 2])
+        self.assertAllEqual(state.step, 2)
+        ((graph, remapping),) = seen  # Traced once.
+        self.assertIsNone(graph())
+        self.assertFalse(remapping)
+        options = tf.config.optimizer.get_experimental_options()
+        self.assertTrue(options.get("remapping", True))
 
 
 class StepInPartsTest(StepCase):

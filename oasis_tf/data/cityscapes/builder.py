@@ -32,7 +32,7 @@ class Builder(builder.SegmentationBuilder, skip_registration=True):
     """
 
     name = "cityscapes"
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("1.1.0")
     RELEASE_NOTES = {"1.0.0": "First release."}
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         "Register at https://www.cityscapes-dataset.com, download "
