@@ -98,7 +98,9 @@ def _write_workdir(folder, config, info, generator=None):
     checkpoint.save_models(folder / "averaged", 6, generator=generator)
     export = folder / "export"
     facts = config, info
-    saved_model.export_generator(generator, *facts, export / "generator", 6)
+    saved_model.export_generator(
+        generator, *facts, export / "generator", 6, step=6
+    )
     (folder / "config.json").write_text(config_lib.to_json(config))
     facts = {"info": json.loads(info.to_json())}
     (folder / "dataset.json").write_text(json.dumps(facts))
