@@ -91,6 +91,7 @@ def _write_workdir(folder, config, info, generator=None):
     generator = generator or lively
     checkpoint.save_models(
         folder / "checkpoints",
+        6,
         generator=generator,
         discriminator=discriminator,
         ema_generator=generator,
