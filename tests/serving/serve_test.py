@@ -343,7 +343,7 @@ class TestProcess:
             {"x": X, "num_steps": np.array([10**12])},
             signature_name="slow",
         )
-        arguments = [*toy("oasis"), "--drain_seconds=3"]
+        arguments = [*toy("oasis"), "--drain_seconds=6"]
         with (
             running.process(tmp_path, *arguments) as server,
             running.stubs(server) as stubs,
@@ -364,7 +364,7 @@ class TestProcess:
             assert not call.done()
             assert server.popen.wait(running.PATIENCE) == 0
             # Not the two times that two APIs might take.
-            assert 2.5 < time.monotonic() - start < 5.9
+            assert 5.5 < time.monotonic() - start < 11.9
             assert call.code().name in ("UNAVAILABLE", "CANCELLED")
             with pytest.raises(OSError):
                 running.receive(connection)
