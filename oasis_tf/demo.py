@@ -107,7 +107,7 @@ def main():
     if num_steps < config.train.num_steps:
         print(
             f"Time is up after {num_steps} of {config.train.num_steps} steps: "
-            "a longer --minutes gives better pictures."
+            "more minutes give better pictures (make demo ARGS=--minutes=20)."
         )
     scores = run.scores or run.inspector.score()
     export = run.export()

@@ -185,7 +185,8 @@ def find(path):
         path = path / "export"
     if not (path / "saved_model.pb").is_file():
         raise ValueError(
-            f"{path} must be a SavedModel, with saved_model.pb. Received: "
+            f"{path} must be a SavedModel, with saved_model.pb, as "
+            "`python -m oasis_tf.train_segmenter` writes it. Received: "
             f"{'a folder without' if path.is_dir() else 'no such folder'}."
         )
     return path
