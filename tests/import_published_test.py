@@ -7,7 +7,6 @@ import pickle
 import sys
 import tempfile
 import types
-from unittest import mock
 
 import numpy as np
 import pytest
@@ -36,7 +35,9 @@ def torch():
         import torch
     except ImportError:
         torch = stand_in_torch
-    with mock.patch.dict(sys.modules, {"torch": torch}):
+    # Not `patch.dict`, which would take out what is imported meanwhile.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "torch", torch)
         yield torch
 
 

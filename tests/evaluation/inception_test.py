@@ -35,7 +35,9 @@ def torch():
         import torch
     except ImportError:
         torch = stand_in_torch
-    with mock.patch.dict(sys.modules, {"torch": torch}):
+    # Not `patch.dict`, which would take out what is imported meanwhile.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "torch", torch)
         yield torch
 
 
@@ -133,7 +135,8 @@ def test_keras_file_made_from_it_holds_the_same(built, tmp_path):
     kept = [variable.numpy() for variable in built.variables]
     for variable in built.variables:
         variable.assign(variable * 0)
-    with mock.patch.dict(sys.modules, {"torch": None}):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "torch", None)
         judge = inception.load_inception(str(path))
     assert judge.is_published is None  # A hash of it says nothing.
     for variable, value in zip(built.variables, kept):
@@ -215,7 +218,8 @@ def test_missing_files_and_other_kinds_are_refused(tmp_path):
 
 def test_without_pytorch_says_what_to_install(built, tmp_path):
     (tmp_path / "a.pth").write_bytes(b"")
-    with mock.patch.dict(sys.modules, {"torch": None}):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "torch", None)
         with pytest.raises(ValueError, match="pip install torch"):
             inception.load_inception(tmp_path / "a.pth")
 
