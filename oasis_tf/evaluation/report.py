@@ -57,24 +57,24 @@ def notes(judges, protocol):
     if protocol.features == "segmenter":
         found["fid"] = f"of the segmenter's features: {_NOT_COMPARABLE}"
     if protocol.features == "inception":
+        of_fid = []
         if judges.inception.is_published is None:
-            found["fid"] = (
+            of_fid.append(
                 "by weights in Keras's form, which cannot be checked to be the "
                 "published ones"
             )
         elif not judges.inception.is_published:
-            found["fid"] = (
+            of_fid.append(
                 f"by an Inception of other weights: {_NOT_COMPARABLE}"
             )
         if judges.inception.protocol != "pytorch_fid":
-            resized = (
+            of_fid.append(
                 "of images resized as TensorFlow 1 did, as torch-fidelity's "
                 "are: not comparable to pytorch-fid's, which papers of image "
                 "synthesis give"
             )
-            found["fid"] = "; ".join(
-                [*filter(None, [found.get("fid")]), resized]
-            )
+        if of_fid:
+            found["fid"] = "; ".join(of_fid)
     is_measured = judges.lpips and protocol.diversity_maps
     if is_measured and not judges.lpips.is_comparable:
         found["lpips"] = f"by a random network: {_NOT_COMPARABLE}"

@@ -79,10 +79,9 @@ def _add(definitions):
     Those under the old ones go when the graphs do.
     """
     end = f"_detached_{uuid.uuid4().hex}"
-    old = [definition.signature.name for definition in definitions]
-    names = {name: name + end for name in old}
+    names = {d.signature.name: d.signature.name + end for d in definitions}
     for definition in definitions:
-        definition.signature.name = names[definition.signature.name]
+        definition.signature.name += end
         for node in definition.node_def:
             node.op = names.get(node.op, node.op)
             for value in node.attr.values():

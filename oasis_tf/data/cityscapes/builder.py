@@ -33,7 +33,10 @@ class Builder(builder.SegmentationBuilder, skip_registration=True):
 
     name = "cityscapes"
     VERSION = tfds.core.Version("1.1.0")
-    RELEASE_NOTES = {"1.0.0": "First release."}
+    RELEASE_NOTES = {
+        "1.0.0": "First release.",
+        "1.1.0": "Says which classes the benchmark scores.",
+    }
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         "Register at https://www.cityscapes-dataset.com, download "
         "leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip, and extract "
